@@ -1,0 +1,113 @@
+//! What an analyzer is, and how a spec's analyzers are evaluated over a bundle.
+
+use std::fmt;
+
+use bundle::Files;
+use serde_json::Value;
+use syntax::config::{ConfigError, Parsed};
+
+use crate::finding::{Finding, NotEvaluated};
+
+/// Where an analyzer's subject lives, and so which list of a spec names it: `analyzers` or `hostAnalyzers`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// `analyzers`
+    Cluster,
+    /// `hostAnalyzers`
+    Host,
+}
+
+/// A row of the registry: everything that `explain`, the schema, the reference pages and lint know of a
+/// kind of analyzer.
+#[derive(Debug)]
+pub struct AnalyzerKind {
+    /// The key in a spec, `nodeResources`.
+    pub name: &'static str,
+    /// Which list names it.
+    pub scope: Scope,
+    /// One line.
+    pub summary: &'static str,
+    /// The plug-in's doc comment: What it checks, When it warns or fails, What to do, Needs, Example.
+    pub docs: &'static str,
+    /// The release that brought it.
+    pub since: &'static str,
+    /// The collectors whose files it reads.
+    pub needs: &'static [&'static str],
+    /// Reads the plug-in's own configuration: the spec's object without the fields of [`Meta`].
+    pub parse: fn(&Value) -> Result<Parsed<Box<dyn Analyzer>>, ConfigError>,
+    /// The configuration's JSON Schema.
+    pub schema: fn() -> Value,
+}
+
+/// The fields that every analyzer has (`AnalyzeMeta`).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Meta {
+    /// `checkName`: the finding's title.
+    pub check_name: String,
+    /// `strict`.
+    pub strict: bool,
+}
+
+/// One analyzer with its configuration.
+pub trait Analyzer: fmt::Debug + Send + Sync {
+    /// Judges the bundle. What cannot be judged is an answer, not an error.
+    fn analyze(&self, meta: &Meta, files: &Files) -> Result<Vec<Finding>, NotEvaluated>;
+
+    /// The title of the answer where there is no finding: what `analyze` would have used by default.
+    fn title(&self, meta: &Meta) -> String;
+}
+
+/// An analyzer of a spec, ready to be evaluated.
+#[derive(Debug)]
+pub struct Check {
+    /// Its registry row.
+    pub kind: &'static AnalyzerKind,
+    /// The common fields.
+    pub meta: Meta,
+    /// The plug-in, or why its configuration cannot be used.
+    pub analyzer: Result<Box<dyn Analyzer>, String>,
+}
+
+/// What became of one [`Check`].
+#[derive(Debug)]
+pub struct Evaluation {
+    /// The kind, `nodeResources`.
+    pub kind: &'static str,
+    /// Which list of the spec named it.
+    pub scope: Scope,
+    /// The title to use when there are no findings.
+    pub title: String,
+    /// The check's `strict`.
+    pub strict: bool,
+    /// The findings, or why there are none.
+    pub result: Result<Vec<Finding>, NotEvaluated>,
+}
+
+/// Evaluates every check over the bundle, in spec order, cluster before host.
+#[must_use]
+pub fn evaluate(checks: &[Check], files: &Files) -> Vec<Evaluation> {
+    let mut ordered: Vec<&Check> = checks.iter().collect();
+    ordered.sort_by_key(|check| check.kind.scope);
+    ordered
+        .into_iter()
+        .map(|check| {
+            let (title, result) = match &check.analyzer {
+                Ok(analyzer) => (
+                    analyzer.title(&check.meta),
+                    analyzer.analyze(&check.meta, files),
+                ),
+                Err(reason) => (
+                    check.meta.check_name.clone(),
+                    Err(NotEvaluated::Spec(reason.clone())),
+                ),
+            };
+            Evaluation {
+                kind: check.kind.name,
+                scope: check.kind.scope,
+                title,
+                strict: check.meta.strict,
+                result,
+            }
+        })
+        .collect()
+}

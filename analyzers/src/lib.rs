@@ -1,0 +1,13 @@
+//! Pure functions from a bundle to findings.
+//!
+//! No I/O beyond [`bundle::Files`], no clock but the bundle's collection time, no environment: a verdict
+//! can be had again from the file alone, years later, by someone without access to the cluster. Clippy's
+//! `disallowed_methods` enforces it.
+#![warn(clippy::disallowed_methods)]
+
+pub mod analyzer;
+pub mod finding;
+pub mod rules;
+
+pub use analyzer::{Analyzer, AnalyzerKind, Check, Evaluation, Scope, evaluate};
+pub use finding::{Finding, NotEvaluated, Verdict};

@@ -1,0 +1,126 @@
+//! The doors to files and threads. This crate defines them; the product opens them.
+
+use std::io::{self, Read, Write};
+
+/// Random access to bytes that do not change while they are read: an archive file, a member of a folder.
+pub trait ReadAt: Send + Sync {
+    /// How many bytes there are.
+    fn size(&self) -> io::Result<u64>;
+
+    /// Fills `buffer` from `offset`, or fails with `UnexpectedEof`.
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+}
+
+impl ReadAt for Vec<u8> {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.len() as u64)
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let start = usize::try_from(offset).map_err(|_| io::ErrorKind::UnexpectedEof)?;
+        let end = start.checked_add(buffer.len());
+        let bytes = end.and_then(|end| self.get(start..end));
+        buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
+/// A member of a [`Source`].
+#[derive(Debug, Clone)]
+pub struct SourceEntry {
+    /// The member's path below the source's root, `/` between segments, as the file system names it.
+    pub path: String,
+    /// What it is.
+    pub kind: SourceKind,
+    /// Modification time, seconds since 1970.
+    pub modified: i64,
+}
+
+/// What a member of a [`Source`] is.
+#[derive(Debug, Clone)]
+pub enum SourceKind {
+    /// A regular file of so many bytes.
+    File(u64),
+    /// A symbolic link with its target as stored.
+    Link(String),
+    /// A device, socket or pipe: reported, never opened.
+    Other,
+}
+
+/// An unpacked bundle: a folder.
+pub trait Source: Send + Sync {
+    /// Every member that is no folder. Links are not followed.
+    fn entries(&self) -> io::Result<Vec<SourceEntry>>;
+
+    /// Opens a regular file that [`Source::entries`] named, following no link on the way.
+    fn open(&self, path: &str) -> io::Result<Box<dyn ReadAt>>;
+}
+
+/// The archive file under construction.
+pub trait ArchiveFile: Write + Send {
+    /// Sets `bytes` beyond the current end aside for [`ArchiveFile::release`], so that the tail still fits
+    /// on a full disk. Does nothing where the file system cannot.
+    fn reserve(&mut self, bytes: u64) -> io::Result<()>;
+
+    /// Gives the reserve back before the tail is written.
+    fn release(&mut self) -> io::Result<()>;
+
+    /// Makes what was written durable.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// A place for compressed, redacted bytes whose length is not known yet.
+pub trait Spool: Send + Sync {
+    /// A fresh spool file that no name leads to.
+    fn create(&self) -> io::Result<Box<dyn SpoolFile>>;
+}
+
+/// One spool file: written once, then read once from the start.
+pub trait SpoolFile: Write + Send {
+    /// Turns to reading, from the first byte.
+    fn rewind(self: Box<Self>) -> io::Result<Box<dyn Read + Send>>;
+}
+
+/// Threads for compression and redaction.
+pub trait Pool: Send + Sync {
+    /// Runs `job` soon, on some thread. Blocks while the queue is full.
+    fn run(&self, job: Box<dyn FnOnce() + Send>);
+}
+
+/// Runs every job at once on the caller's thread: for tests and one-core machines.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Inline;
+
+impl Pool for Inline {
+    fn run(&self, job: Box<dyn FnOnce() + Send>) {
+        job();
+    }
+}
+
+/// Spools in memory: for tests.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct MemorySpool;
+
+struct MemorySpoolFile(Vec<u8>);
+
+impl Write for MemorySpoolFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl SpoolFile for MemorySpoolFile {
+    fn rewind(self: Box<Self>) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(io::Cursor::new(self.0)))
+    }
+}
+
+impl Spool for MemorySpool {
+    fn create(&self) -> io::Result<Box<dyn SpoolFile>> {
+        Ok(Box::new(MemorySpoolFile(Vec::new())))
+    }
+}

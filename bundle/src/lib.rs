@@ -1,0 +1,19 @@
+//! What a support bundle *is*: its paths, its archive, its index, its manifest, and the redaction that
+//! every byte passes on the way in.
+//!
+//! No cluster, no runtime, no file system: bytes come and go through the traits of [`io`], which the
+//! product implements. Checks write a bundle, analyzers read a bundle, and the bundle is the only thing
+//! they share.
+
+pub mod archive;
+pub mod files;
+pub mod io;
+pub mod manifest;
+pub mod path;
+pub mod redact;
+
+pub use archive::{ArchiveWriter, FileSink, WriteError, WriterOptions};
+pub use files::{Files, ReadError};
+pub use manifest::Manifest;
+pub use path::BundlePath;
+pub use redact::{Profile, Redactor};

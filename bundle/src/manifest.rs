@@ -1,0 +1,167 @@
+//! `manifest.json`: what was collected, by which tool, when, and above all what is missing and why.
+//!
+//! The manifest is the reason why an absent file is an answer: analyzers ask it whether a file that is not
+//! there was refused, cut short or never asked for, and never mistake one for the other.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Where the manifest lies in a bundle.
+pub const PATH: &str = "manifest.json";
+
+/// The version of the bundle format that this release writes: readers refuse a higher `major` and read a
+/// higher `minor`, saying that a newer release knows more.
+pub const FORMAT: FormatVersion = FormatVersion { major: 1, minor: 0 };
+
+/// A bundle format version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FormatVersion {
+    /// Changes when an older reader would misread the bundle.
+    pub major: u32,
+    /// Changes when a newer reader knows more.
+    pub minor: u32,
+}
+
+/// The whole document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// The bundle format.
+    pub format: FormatVersion,
+    /// The tool and its version, `assay 0.1.0`.
+    pub tool: String,
+    /// When collection began.
+    pub collected_at: Timestamp,
+    /// When collection ended, completely or not.
+    pub finished_at: Timestamp,
+    /// How the run ended.
+    pub ending: Ending,
+    /// What redaction did.
+    pub redaction: Redaction,
+    /// One record per collector, in spec order.
+    pub collectors: Vec<CollectorRecord>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind", content = "detail")]
+pub enum Ending {
+    /// Every collector came to its own end.
+    Complete,
+    /// The run's deadline passed.
+    Deadline,
+    /// A signal ended it (`SIGINT`, `SIGTERM`).
+    Signal(String),
+    /// The output could not be written on (`no space left on device`).
+    Output(String),
+}
+
+/// What redaction did to the bundle.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Redaction {
+    /// `standard`, `troubleshoot` or `off`.
+    pub profile: String,
+    /// Masks set, per redactor.
+    pub masks: BTreeMap<String, u64>,
+    /// Files that were replaced by a stub because they could not be redacted, with the reason.
+    pub withheld: BTreeMap<String, String>,
+}
+
+/// What one collector did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CollectorRecord {
+    /// The collector's kind as the spec names it, `clusterResources`.
+    pub collector: String,
+    /// Its title in progress and reports, `logs/app`.
+    pub title: String,
+    /// Whether the spec named it, or it was added by default.
+    pub requested: bool,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Milliseconds from its start to its end, 0 when it never started.
+    pub duration_ms: u64,
+    /// Bytes it wrote, before redaction.
+    pub bytes: u64,
+    /// Files it wrote.
+    pub files: u64,
+    /// Calls made to the API server.
+    pub requests: u64,
+    /// Calls that were tried again.
+    pub retries: u64,
+    /// What it asked for and did not get, each with the files that are therefore missing or incomplete.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Gap>,
+}
+
+/// How a collector ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Outcome {
+    /// All it was asked for.
+    Complete,
+    /// Some of it; the gaps say what is missing.
+    Partial,
+    /// Nothing, because of an error.
+    Failed,
+    /// Not run: no permission.
+    Refused,
+    /// Not run: the spec excludes it.
+    Excluded,
+    /// Not run, or stopped: deadline or signal.
+    Cancelled,
+}
+
+/// Data that was asked for and is not in the bundle, or not whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Gap {
+    /// The files concerned, as a glob over bundle paths (`*` within a segment, `**` across).
+    pub path: String,
+    /// Why.
+    pub reason: GapReason,
+    /// What was attempted and what came back, redacted: `list pods in namespace "shop": 403 Forbidden`.
+    pub detail: String,
+}
+
+/// Why data is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum GapReason {
+    /// The API or the host refused it.
+    Refused,
+    /// A deadline passed.
+    Deadline,
+    /// A signal ended the run.
+    Cancelled,
+    /// An error that is none of the others.
+    Failed,
+    /// The answer was cut at a limit.
+    Limit,
+    /// What came back was malformed.
+    Malformed,
+    /// The subject or its API does not exist.
+    Absent,
+    /// The file could not be redacted and was withheld.
+    Withheld,
+}
+
+impl GapReason {
+    /// A few words for messages: `refused`, `deadline exceeded`.
+    #[must_use]
+    pub fn phrase(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Deadline => "deadline exceeded",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+            Self::Limit => "cut at a limit",
+            Self::Malformed => "malformed",
+            Self::Absent => "not there",
+            Self::Withheld => "withheld by redaction",
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Everything that touches a cluster, a host or the network.
+//!
+//! Collectors write facts into a bundle and never judge. They reach the world only through their
+//! [`collector::Context`], and write only through their [`collector::Output`]; the harness in [`run`]
+//! schedules, limits, retries, times and records them.
+
+pub mod cluster;
+pub mod collector;
+pub mod collectors;
+pub mod host;
+pub mod run;
+
+pub use collector::{Collector, CollectorKind, Conduct, Context, Output, Permission, Scope};

@@ -1,0 +1,1 @@
+//! The harness: schedules, limits, retries, times and records collectors.

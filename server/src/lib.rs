@@ -1,0 +1,1 @@
+//! A bundle as a read-only Kubernetes API.

@@ -1,0 +1,1 @@
+//! The product: command line, spec loading, pipeline, reports.

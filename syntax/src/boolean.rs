@@ -1,0 +1,1 @@
+//! Booleans as Go `strconv.ParseBool` reads them (`exclude`, `strict`, `when`).

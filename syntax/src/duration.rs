@@ -1,0 +1,1 @@
+//! Durations as Go `time.ParseDuration` reads and `Duration.String` prints them.

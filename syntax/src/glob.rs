@@ -1,0 +1,1 @@
+//! Globs: Go `filepath.Match` for bundle files, gobwas/glob with `/` separator for redactor file selectors.

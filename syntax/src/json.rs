@@ -1,0 +1,1 @@
+//! Byte-level JSON: split a Kubernetes list into its items and re-indent, without building a tree.

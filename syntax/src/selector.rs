@@ -1,0 +1,1 @@
+//! Kubernetes label selectors (the full grammar) and field selectors.

@@ -1,0 +1,1 @@
+//! YAML as Kubernetes reads it, keeping the line and column of every value.

@@ -6,7 +6,7 @@ use bundle::Files;
 use serde_json::Value;
 use syntax::config::{ConfigError, Parsed};
 
-use crate::finding::{Finding, NotEvaluated};
+use crate::finding::{Finding, Judgement, NotEvaluated, Verdict};
 
 /// Where an analyzer's subject lives, and so which list of a spec names it: `analyzers` or `hostAnalyzers`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,8 +27,8 @@ pub struct AnalyzerKind {
     pub scope: Scope,
     /// One line.
     pub summary: &'static str,
-    /// The plug-in's doc comment: What it checks, When it warns or fails, What to do, Needs, Example.
-    pub docs: &'static str,
+    /// The plug-in's doc comment, Markdown under the headings [`HEADINGS`].
+    pub docs: fn() -> String,
     /// The release that brought it.
     pub since: &'static str,
     /// The collectors whose files it reads.
@@ -38,6 +38,15 @@ pub struct AnalyzerKind {
     /// The configuration's JSON Schema.
     pub schema: fn() -> Value,
 }
+
+/// The headings of a plug-in's doc comment, in this order.
+pub const HEADINGS: [&str; 5] = [
+    "# What it checks",
+    "# When it warns or fails",
+    "# What to do",
+    "# Needs",
+    "# Example",
+];
 
 /// The fields that every analyzer has (`AnalyzeMeta`).
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -50,8 +59,9 @@ pub struct Meta {
 
 /// One analyzer with its configuration.
 pub trait Analyzer: fmt::Debug + Send + Sync {
-    /// Judges the bundle. What cannot be judged is an answer, not an error.
-    fn analyze(&self, meta: &Meta, files: &Files) -> Result<Vec<Finding>, NotEvaluated>;
+    /// Judges the bundle. What cannot be judged is an answer, not an error: all of it as
+    /// [`NotEvaluated`], part of it beside the findings in [`Judgement::not_evaluated`].
+    fn analyze(&self, meta: &Meta, files: &Files) -> Result<Judgement, NotEvaluated>;
 
     /// The title of the answer where there is no finding: what `analyze` would have used by default.
     fn title(&self, meta: &Meta) -> String;
@@ -75,39 +85,72 @@ pub struct Evaluation {
     pub kind: &'static str,
     /// Which list of the spec named it.
     pub scope: Scope,
-    /// The title to use when there are no findings.
+    /// The title of what was not evaluated, and of a check without findings.
     pub title: String,
     /// The check's `strict`.
     pub strict: bool,
-    /// The findings, or why there are none.
-    pub result: Result<Vec<Finding>, NotEvaluated>,
+    /// The findings.
+    pub findings: Vec<Finding>,
+    /// Why all of it, or, beside findings, part of it was not evaluated.
+    pub not_evaluated: Option<NotEvaluated>,
 }
 
 /// Evaluates every check over the bundle, in spec order, cluster before host.
 #[must_use]
 pub fn evaluate(checks: &[Check], files: &Files) -> Vec<Evaluation> {
-    let mut ordered: Vec<&Check> = checks.iter().collect();
-    ordered.sort_by_key(|check| check.kind.scope);
-    ordered
+    let (cluster, host): (Vec<_>, Vec<_>) = checks
+        .iter()
+        .partition(|check| check.kind.scope == Scope::Cluster);
+    cluster
         .into_iter()
-        .map(|check| {
-            let (title, result) = match &check.analyzer {
-                Ok(analyzer) => (
-                    analyzer.title(&check.meta),
-                    analyzer.analyze(&check.meta, files),
-                ),
-                Err(reason) => (
-                    check.meta.check_name.clone(),
-                    Err(NotEvaluated::Spec(reason.clone())),
-                ),
-            };
-            Evaluation {
-                kind: check.kind.name,
-                scope: check.kind.scope,
-                title,
-                strict: check.meta.strict,
-                result,
-            }
-        })
+        .chain(host)
+        .map(|check| evaluate_one(check, files))
         .collect()
+}
+
+fn evaluate_one(check: &Check, files: &Files) -> Evaluation {
+    let (title, result) = match &check.analyzer {
+        Ok(analyzer) => (
+            analyzer.title(&check.meta),
+            analyzer.analyze(&check.meta, files),
+        ),
+        Err(reason) => (
+            check.meta.check_name.clone(),
+            Err(NotEvaluated::Spec(reason.clone())),
+        ),
+    };
+    let judgement = result.unwrap_or_else(|reason| Judgement {
+        findings: Vec::new(),
+        not_evaluated: Some(reason),
+    });
+    let mut evaluation = Evaluation {
+        kind: check.kind.name,
+        scope: check.kind.scope,
+        title,
+        strict: check.meta.strict,
+        findings: judgement.findings,
+        not_evaluated: judgement.not_evaluated,
+    };
+    if check.kind.scope == Scope::Host {
+        fail_on_error(&mut evaluation);
+    }
+    evaluation
+}
+
+/// Troubleshoot turns a host analyzer's error (a bad condition, a broken file) into a failed result, where
+/// it drops an in-cluster analyzer's. Callers rely on seeing it, so we keep it.
+fn fail_on_error(evaluation: &mut Evaluation) {
+    if let Some(NotEvaluated::Spec(reason) | NotEvaluated::Malformed(reason)) =
+        &evaluation.not_evaluated
+    {
+        let failed = Finding {
+            id: format!("{}/failed", evaluation.kind),
+            title: evaluation.title.clone(),
+            verdict: Some(Verdict::Fail),
+            message: format!("Analyzer Failed: analyze: {reason}"),
+            ..Finding::default()
+        };
+        evaluation.findings.push(failed);
+        evaluation.not_evaluated = None;
+    }
 }

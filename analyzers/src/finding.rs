@@ -1,5 +1,7 @@
 //! What an analyzer says.
 
+use bundle::ReadError;
+use bundle::manifest::{Gap, GapReason};
 use serde::Serialize;
 
 /// The judgement of a finding.
@@ -15,7 +17,7 @@ pub enum Verdict {
 }
 
 /// One judged claim.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// Stable across runs of the same spec: the analyzer's kind and the subject, `nodeResources/gpu-nodes`.
@@ -25,7 +27,7 @@ pub struct Finding {
     /// `None` where an analyzer has a result but no outcome matched: troubleshoot lists such a result
     /// nowhere; we list it as unknown.
     pub verdict: Option<Verdict>,
-    /// The spec's message, templates filled in.
+    /// The spec's message, templates filled in; empty where no outcome matched.
     pub message: String,
     /// The spec's link.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -64,17 +66,85 @@ pub struct ObjectReference {
     pub name: String,
 }
 
+/// All that an analyzer can say of what it read.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Judgement {
+    /// One finding per judged claim. None at all is an answer too: kinds that report only what is wrong
+    /// (`deploymentStatus` without a name) say nothing of a healthy cluster.
+    pub findings: Vec<Finding>,
+    /// Why part of the subject could not be judged, where the findings cover only what could be read.
+    pub not_evaluated: Option<NotEvaluated>,
+}
+
+impl From<Vec<Finding>> for Judgement {
+    fn from(findings: Vec<Finding>) -> Self {
+        Self {
+            findings,
+            not_evaluated: None,
+        }
+    }
+}
+
+impl From<Finding> for Judgement {
+    fn from(finding: Finding) -> Self {
+        vec![finding].into()
+    }
+}
+
 /// Why there is no judgement. Never folded into a pass.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotEvaluated {
     /// The subject or its API does not exist here, or the spec says to ignore its absence.
     #[error("not applicable: {0}")]
     NotApplicable(String),
-    /// It could not be found out: refused, timed out, malformed, masked, not collected.
+    /// It could not be found out: refused, timed out, masked, not collected.
     #[error("not evaluated: {0}")]
     Unknown(String),
+    /// A file is there and is not the document that its name promises.
+    #[error("not evaluated: {0}")]
+    Malformed(String),
     /// The spec's own condition cannot be evaluated (a bad operator, a bad regex): unknown, and the spec's
     /// author is told.
     #[error("not evaluated: {0}")]
     Spec(String),
+}
+
+impl NotEvaluated {
+    /// The reason alone, without the words that say which of the kinds it is.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::NotApplicable(reason)
+            | Self::Unknown(reason)
+            | Self::Malformed(reason)
+            | Self::Spec(reason) => reason,
+        }
+    }
+
+    /// Whether it counts as unknown: everything but what does not apply.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        !matches!(self, Self::NotApplicable(_))
+    }
+
+    /// What a gap in the bundle means for whoever wanted the data.
+    #[must_use]
+    pub fn from_gap(path: &str, gap: &Gap) -> Self {
+        let reason = format!("{path}: {}: {}", gap.reason.phrase(), gap.detail);
+        match gap.reason {
+            GapReason::Absent => Self::NotApplicable(reason),
+            _ => Self::Unknown(reason),
+        }
+    }
+}
+
+impl From<ReadError> for NotEvaluated {
+    fn from(error: ReadError) -> Self {
+        match &error {
+            ReadError::NotFound(path) => Self::Unknown(format!("{path} was not collected")),
+            ReadError::Gap { path, gap } => Self::from_gap(path, gap),
+            ReadError::Malformed { .. } => Self::Malformed(error.to_string()),
+            _ => Self::Unknown(error.to_string()),
+        }
+    }
 }

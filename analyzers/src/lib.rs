@@ -10,4 +10,4 @@ pub mod finding;
 pub mod rules;
 
 pub use analyzer::{Analyzer, AnalyzerKind, Check, Evaluation, Scope, evaluate};
-pub use finding::{Finding, NotEvaluated, Verdict};
+pub use finding::{Finding, Judgement, NotEvaluated, Verdict};

@@ -1,1 +1,0 @@
-//! Regular expressions in Go (RE2) syntax, translated for the `regex` crate.

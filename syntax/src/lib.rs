@@ -12,6 +12,7 @@ pub mod go_regex;
 pub mod json;
 pub mod json_path;
 pub mod quantity;
+pub mod quote;
 pub mod selector;
 pub mod suggest;
 pub mod template;

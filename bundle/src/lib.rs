@@ -6,6 +6,7 @@
 //! they share.
 
 pub mod archive;
+pub mod collected;
 pub mod files;
 pub mod io;
 pub mod manifest;

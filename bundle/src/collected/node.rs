@@ -1,0 +1,111 @@
+//! `cluster-resources/nodes.json`: what the nodes are and what they have.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{Metadata, or_default};
+
+/// Where the list lies.
+pub const PATH: &str = "cluster-resources/nodes.json";
+
+/// A node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Node {
+    /// Name, labels, annotations.
+    pub metadata: Metadata,
+    /// What it was told to be.
+    pub spec: NodeSpec,
+    /// What it is.
+    pub status: NodeStatus,
+}
+
+/// `NodeSpec`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct NodeSpec {
+    /// `<provider>://<id>`.
+    #[serde(rename = "providerID")]
+    pub provider_id: String,
+    /// What keeps pods away.
+    #[serde(deserialize_with = "or_default")]
+    pub taints: Vec<Taint>,
+}
+
+/// `Taint`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Taint {
+    /// A label-like key.
+    pub key: String,
+    /// A label-like value.
+    pub value: String,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    pub effect: String,
+}
+
+/// `NodeStatus`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct NodeStatus {
+    /// All that the node has, quantities by resource name.
+    #[serde(deserialize_with = "or_default")]
+    pub capacity: BTreeMap<String, Quantity>,
+    /// What pods may have of it.
+    #[serde(deserialize_with = "or_default")]
+    pub allocatable: BTreeMap<String, Quantity>,
+    /// `Ready` and its kin.
+    #[serde(deserialize_with = "or_default")]
+    pub conditions: Vec<Condition>,
+    /// What the kubelet says of its machine.
+    pub node_info: NodeInfo,
+}
+
+/// A quantity as it was written: a JSON string, or a bare number, which the API also takes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "Scalar")]
+pub struct Quantity(pub String);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Scalar {
+    Text(String),
+    Number(serde_json::Number),
+}
+
+impl From<Scalar> for Quantity {
+    fn from(scalar: Scalar) -> Self {
+        match scalar {
+            Scalar::Text(text) => Self(text),
+            Scalar::Number(number) => Self(number.to_string()),
+        }
+    }
+}
+
+/// A condition of a node or a pod.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Condition {
+    /// `Ready`, `PodScheduled`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// `NodeSystemInfo`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct NodeInfo {
+    /// `amd64`, `arm64`.
+    pub architecture: String,
+    /// `Ubuntu 24.04.1 LTS`.
+    pub os_image: String,
+    /// `containerd://1.7.22`.
+    pub container_runtime_version: String,
+    /// `v1.31.2+k3s1`.
+    pub kubelet_version: String,
+}

@@ -1,9 +1,17 @@
 //! What a collector is, and all that it can reach.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use bundle::manifest::{Gap, GapReason};
+use bundle::path::PathError;
+use bundle::{ArchiveWriter, BundlePath, FileSink, WriteError};
+use futures::future::BoxFuture;
+use serde::Serialize;
 use serde_json::Value;
 use syntax::config::{ConfigError, Parsed};
 
@@ -36,10 +44,13 @@ pub struct CollectorKind {
     /// The release that brought it.
     pub since: &'static str,
     /// Reads the plug-in's own configuration: the spec's object without `collectorName` and `exclude`.
-    pub parse: fn(&Value, &Meta) -> Result<Parsed<Box<dyn Collector>>, ConfigError>,
+    pub parse: Parse,
     /// The configuration's JSON Schema.
     pub schema: fn() -> Value,
 }
+
+/// Reads a plug-in's configuration.
+pub type Parse = fn(&Value, &Meta) -> Result<Parsed<Box<dyn Collector>>, ConfigError>;
 
 /// The fields that every collector has (`CollectorMeta`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,6 +85,22 @@ pub struct Permission {
     pub name: Option<String>,
 }
 
+impl fmt::Display for Permission {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.verb, self.resource)?;
+        if !self.group.is_empty() {
+            write!(formatter, ".{}", self.group)?;
+        }
+        if let Some(name) = &self.name {
+            write!(formatter, " {name:?}")?;
+        }
+        match &self.namespace {
+            Some(namespace) => write!(formatter, " in namespace {namespace:?}"),
+            None => formatter.write_str(" cluster-wide"),
+        }
+    }
+}
+
 /// One collector with its configuration.
 #[async_trait]
 pub trait Collector: fmt::Debug + Send + Sync {
@@ -88,8 +115,29 @@ pub trait Collector: fmt::Debug + Send + Sync {
     /// What it asks of the API, given the run's namespace override.
     fn permissions(&self, namespace: Option<&str>) -> Vec<Permission>;
 
-    /// Collects into `output`. An error ends this collector only; what was written stays.
+    /// Whether it is of use with only some of its permissions. If not, it is not run when one is denied.
+    fn degrades(&self) -> bool {
+        false
+    }
+
+    /// The files it may write, as globs over bundle paths (`*` within a segment, `**` across): what is
+    /// missing when it is refused or cut, and where two collectors of a plan would meet.
+    fn files(&self, namespace: Option<&str>) -> Vec<String>;
+
+    /// How long it may take in all, where its configuration says so.
+    fn deadline(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Collects into `output`. An error ends this collector only; what was written stays. The future is
+    /// dropped at a deadline or signal: what must be undone is told to [`Context::at_end`] before it is
+    /// done.
     async fn collect(&self, context: &Context, output: &Output) -> Result<(), CollectError>;
+
+    /// Collects what must come after every other collector has ended.
+    async fn collect_last(&self, _context: &Context, _output: &Output) -> Result<(), CollectError> {
+        Ok(())
+    }
 }
 
 /// All that a collector can reach.
@@ -101,8 +149,39 @@ pub struct Context {
     pub host: Host,
     /// `--namespace`.
     pub namespace: Option<String>,
+    /// `--since`/`--since-time`: only logs younger than this, over what a spec says.
+    pub logs_since: Option<jiff::Timestamp>,
     /// The run's id, a label on everything that is created.
     pub run_id: String,
+    /// What is to be undone when the collector has ended.
+    pub cleanups: Cleanups,
+}
+
+/// Work to be done when a collector has ended, in whichever way.
+#[derive(Clone, Default)]
+pub struct Cleanups(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
+
+impl Context {
+    /// The cluster, or the reason why a collector that needs one cannot run.
+    pub fn cluster(&self) -> Result<&Arc<Cluster>, CollectError> {
+        self.cluster
+            .as_ref()
+            .ok_or_else(|| CollectError::Failed("this run has no cluster to ask".to_owned()))
+    }
+
+    /// Has `work` done when the collector ends: normally, by an error, a panic, a deadline or a signal. The
+    /// last told is done first; each piece of work has 30 seconds.
+    pub fn at_end(&self, work: impl Future<Output = ()> + Send + 'static) {
+        locked(&self.cleanups.0).push(Box::pin(work));
+    }
+}
+
+impl Cleanups {
+    pub(crate) fn take(&self) -> Vec<BoxFuture<'static, ()>> {
+        let mut taken = std::mem::take(&mut *locked(&self.0));
+        taken.reverse();
+        taken
+    }
 }
 
 /// Why a collector ended early.
@@ -117,11 +196,228 @@ pub enum CollectError {
     Deadline(String),
     /// The archive cannot take more.
     #[error(transparent)]
-    Output(#[from] bundle::WriteError),
+    Output(#[from] WriteError),
+    /// A name from the cluster or the spec makes no path inside a bundle.
+    #[error(transparent)]
+    Path(#[from] PathError),
     /// Anything else: what was attempted, on what, what came back.
     #[error("{0}")]
     Failed(String),
 }
 
+impl CollectError {
+    /// Why data is therefore missing.
+    #[must_use]
+    pub fn gap_reason(&self) -> GapReason {
+        match self {
+            Self::Refused(_) => GapReason::Refused,
+            Self::Deadline(_) => GapReason::Deadline,
+            Self::Output(_) | Self::Path(_) | Self::Failed(_) => GapReason::Failed,
+        }
+    }
+}
+
 /// Where a collector's bytes go: the archive, redacted inside, and the collector's own record.
-pub struct Output {}
+#[derive(Clone)]
+pub struct Output {
+    shared: Arc<Shared>,
+}
+
+/// Told how many bytes were written since the last time.
+pub(crate) type Progress = Box<dyn Fn(u64) + Send + Sync>;
+
+struct Shared {
+    archive: Arc<ArchiveWriter>,
+    /// Paths that a later collector of the plan writes.
+    ceded: BTreeSet<BundlePath>,
+    progress: Progress,
+    bytes: AtomicU64,
+    files: AtomicU64,
+    gaps: Mutex<Vec<Gap>>,
+    expected: Mutex<Option<BTreeSet<String>>>,
+}
+
+/// What a collector wrote and what it says is missing.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    pub(crate) bytes: u64,
+    pub(crate) files: u64,
+    pub(crate) gaps: Vec<Gap>,
+    /// Globs announced and not done, `None` where the collector announced nothing.
+    pub(crate) outstanding: Option<BTreeSet<String>>,
+}
+
+impl Output {
+    /// An output into `archive` outside a run: for what the product itself writes, and for tests.
+    #[must_use]
+    pub fn new(archive: Arc<ArchiveWriter>) -> Self {
+        Self::planned(archive, BTreeSet::new(), Box::new(|_| ()))
+    }
+
+    pub(crate) fn planned(
+        archive: Arc<ArchiveWriter>,
+        ceded: BTreeSet<BundlePath>,
+        progress: Progress,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                archive,
+                ceded,
+                progress,
+                bytes: AtomicU64::new(0),
+                files: AtomicU64::new(0),
+                gaps: Mutex::default(),
+                expected: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Claims `path` and opens it. A file dropped without [`OutputFile::finish`] is not in the bundle.
+    pub fn file(&self, path: &BundlePath) -> Result<OutputFile, CollectError> {
+        let sink = if self.shared.ceded.contains(path) {
+            None
+        } else {
+            Some(self.shared.archive.file(path).inspect_err(|error| {
+                if matches!(error, WriteError::Taken(_)) {
+                    self.gap(path.as_str(), GapReason::Failed, error);
+                }
+            })?)
+        };
+        Ok(OutputFile {
+            sink,
+            buffer: Vec::new(),
+            shared: Arc::clone(&self.shared),
+        })
+    }
+
+    /// Writes a whole file.
+    pub fn write(&self, path: &BundlePath, bytes: &[u8]) -> Result<(), CollectError> {
+        let mut file = self.file(path)?;
+        file.write(bytes)?;
+        file.finish()
+    }
+
+    /// Writes a document as troubleshoot does: two-space indent, Go's escapes.
+    pub fn json<T: Serialize + ?Sized>(
+        &self,
+        path: &BundlePath,
+        value: &T,
+    ) -> Result<(), CollectError> {
+        let bytes = syntax::json::to_vec(value, "  ")
+            .map_err(|error| CollectError::Failed(format!("cannot encode {path}: {error}")))?;
+        self.write(path, &bytes)
+    }
+
+    /// Writes a symbolic link, relative inside the bundle.
+    pub fn link(&self, path: &BundlePath, target: &BundlePath) -> Result<(), CollectError> {
+        if !self.shared.ceded.contains(path) {
+            self.shared.archive.link(path, target)?;
+            self.shared.files.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Whether any collector has claimed `path`.
+    #[must_use]
+    pub fn contains(&self, path: &BundlePath) -> bool {
+        self.shared.archive.contains(path)
+    }
+
+    /// Records that data is missing: which files (a path or a glob), why, and what came back.
+    pub fn gap(&self, path: impl Into<String>, reason: GapReason, detail: impl fmt::Display) {
+        locked(&self.shared.gaps).push(Gap {
+            path: path.into(),
+            reason,
+            detail: detail.to_string(),
+        });
+    }
+
+    /// Announces files (a path or a glob) that are still to come. What is not [`Output::done`] when the
+    /// collector is cut becomes a gap; a collector that announces nothing has all its files as one.
+    pub fn expect(&self, path: impl Into<String>) {
+        locked(&self.shared.expected)
+            .get_or_insert_default()
+            .insert(path.into());
+    }
+
+    /// Takes an announcement back: the files are there, or a gap says why not.
+    pub fn done(&self, path: &str) {
+        if let Some(expected) = locked(&self.shared.expected).as_mut() {
+            expected.remove(path);
+        }
+    }
+
+    pub(crate) fn written(&self) -> Written {
+        Written {
+            bytes: self.shared.bytes.load(Ordering::Relaxed),
+            files: self.shared.files.load(Ordering::Relaxed),
+            gaps: locked(&self.shared.gaps).clone(),
+            outstanding: locked(&self.shared.expected).clone(),
+        }
+    }
+}
+
+/// One file on its way into the bundle.
+pub struct OutputFile {
+    /// `None` where a later collector writes the path.
+    sink: Option<FileSink>,
+    buffer: Vec<u8>,
+    shared: Arc<Shared>,
+}
+
+/// Bytes are handed to redaction and compression in pieces of this size.
+const PIECE: usize = 256 * 1024;
+
+impl OutputFile {
+    /// Takes raw bytes. Blocks while the archive redacts and compresses, without starving the runtime.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), CollectError> {
+        self.shared
+            .bytes
+            .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= PIECE {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Ends the file: from here on it is in the bundle.
+    pub fn finish(mut self) -> Result<(), CollectError> {
+        self.flush()?;
+        if let Some(sink) = self.sink.take() {
+            blocking(|| sink.finish())?;
+            self.shared.files.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), CollectError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        if let Some(sink) = &mut self.sink {
+            let buffer = &self.buffer;
+            blocking(|| sink.write(buffer))?;
+        }
+        (self.shared.progress)(self.buffer.len() as u64);
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+/// Runs work that takes milliseconds of CPU, or waits for a pool, where it starves no other task.
+fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    let threaded = tokio::runtime::Handle::try_current().is_ok_and(|runtime| {
+        runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread
+    });
+    if threaded {
+        tokio::task::block_in_place(work)
+    } else {
+        work()
+    }
+}
+
+/// A lock whose holder never panics half-way: what it guards is whole even when poisoned.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -9,5 +9,11 @@ pub mod collector;
 pub mod collectors;
 pub mod host;
 pub mod run;
+#[cfg(test)]
+mod testing;
 
-pub use collector::{Collector, CollectorKind, Conduct, Context, Output, Permission, Scope};
+pub use cluster::Cluster;
+pub use collector::{
+    CollectError, Collector, CollectorKind, Conduct, Context, Output, Permission, Scope,
+};
+pub use run::{Event, Planned, Ran, Settings, Stop, run};

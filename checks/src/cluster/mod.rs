@@ -1,3 +1,186 @@
 //! The cluster: the only door to a Kubernetes API.
-/// A connection to one cluster.
-pub struct Cluster {}
+//!
+//! Everything goes through [`Cluster::get`] and its neighbours: raw bytes by path, with no typed lists, so
+//! that nothing depends on the Kubernetes version this was built with. Deadlines, retries, counting and
+//! the debug log live here and nowhere else.
+
+mod connect;
+mod error;
+mod request;
+mod review;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Method;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
+
+pub use connect::{ConnectError, Options, Secret};
+pub use error::{ApiError, Cause};
+pub use request::{Answer, Tally, Timing};
+use request::{Call, SharedTally, target};
+pub use review::{Rule, Rules};
+
+/// The longest document read whole: discovery, one object, a review.
+pub const DOCUMENT_CAP: usize = 32 << 20;
+
+/// Requests in flight at once, bodies included, over all collectors.
+const IN_FLIGHT: usize = 16;
+
+/// A connection to one cluster. Clones share the connection; [`Cluster::counting`] gives a clone its own
+/// counters.
+#[derive(Clone)]
+pub struct Cluster {
+    connection: Arc<Connection>,
+    tally: SharedTally,
+}
+
+struct Connection {
+    client: kube::Client,
+    server: String,
+    namespace: String,
+    timing: Timing,
+    in_flight: Arc<Semaphore>,
+}
+
+impl Cluster {
+    /// Reads kubeconfig and flags and builds a client. No request is made yet, except by a credential
+    /// plugin.
+    pub async fn connect(options: &Options) -> Result<Self, ConnectError> {
+        let connected = connect::connect(options).await?;
+        Ok(Self::new(
+            connected.client,
+            connected.server,
+            connected.namespace,
+            connected.timing,
+        ))
+    }
+
+    /// A cluster over a client made elsewhere.
+    #[must_use]
+    pub fn new(client: kube::Client, server: String, namespace: String, timing: Timing) -> Self {
+        Self {
+            connection: Arc::new(Connection {
+                client,
+                server,
+                namespace,
+                timing,
+                in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
+            }),
+            tally: Arc::default(),
+        }
+    }
+
+    /// The same connection with counters of its own.
+    #[must_use]
+    pub fn counting(&self) -> Self {
+        Self {
+            connection: Arc::clone(&self.connection),
+            tally: Arc::default(),
+        }
+    }
+
+    /// What this clone asked for so far.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// The API server's address.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        &self.connection.server
+    }
+
+    /// The namespace of the kubeconfig's context, `default` where it names none.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.connection.namespace
+    }
+
+    /// The client for what is no plain request: exec and attach. One call of it is one request.
+    #[must_use]
+    pub fn upgrade_client(&self) -> kube::Client {
+        self.tally.count_request();
+        self.connection.client.clone()
+    }
+
+    /// Asks for `path` with `query`, and gives the body as it comes.
+    pub async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Answer, ApiError> {
+        self.send(Method::GET, &target(path, query), "application/json", None)
+            .await
+    }
+
+    /// Asks for one document, whole.
+    pub async fn document(&self, path: &str, query: &[(&str, &str)]) -> Result<Bytes, ApiError> {
+        self.get(path, query).await?.bytes(DOCUMENT_CAP).await
+    }
+
+    /// Asks for one document and decodes it.
+    pub async fn json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, ApiError> {
+        let bytes = self.document(path, query).await?;
+        decode(&format!("GET {path}"), &bytes)
+    }
+
+    /// Asks for one document in a representation of its own (`Accept`).
+    pub async fn negotiated(&self, path: &str, accept: &str) -> Result<Bytes, ApiError> {
+        let answer = self.send(Method::GET, path, accept, None).await?;
+        answer.bytes(DOCUMENT_CAP).await
+    }
+
+    /// Creates an object, or asks a review.
+    pub async fn create<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        object: &impl Serialize,
+    ) -> Result<T, ApiError> {
+        let request = format!("POST {path}");
+        let body = serde_json::to_vec(object)
+            .map_err(|error| ApiError::new(&request, Cause::Malformed(error.to_string())))?;
+        let answer = self
+            .send(Method::POST, path, "application/json", Some(body.into()))
+            .await?;
+        decode(&request, &answer.bytes(DOCUMENT_CAP).await?)
+    }
+
+    /// Deletes an object.
+    pub async fn delete(&self, path: &str, query: &[(&str, &str)]) -> Result<(), ApiError> {
+        let target = target(path, query);
+        let answer = self
+            .send(Method::DELETE, &target, "application/json", None)
+            .await?;
+        answer.bytes(DOCUMENT_CAP).await.map(drop)
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        target: &str,
+        accept: &str,
+        body: Option<Bytes>,
+    ) -> Result<Answer, ApiError> {
+        let in_flight = Arc::clone(&self.connection.in_flight);
+        let permit = in_flight.acquire_owned().await.ok();
+        let call = Call {
+            client: &self.connection.client,
+            timing: &self.connection.timing,
+            tally: &self.tally,
+            method,
+            target,
+            accept,
+            body,
+        };
+        call.send(permit).await
+    }
+}
+
+fn decode<T: DeserializeOwned>(request: &str, bytes: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| ApiError::new(request, Cause::Malformed(error.to_string())))
+}

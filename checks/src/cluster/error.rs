@@ -1,0 +1,181 @@
+//! What can come back from an API server instead of an answer.
+
+use std::time::Duration;
+
+use bundle::manifest::GapReason;
+use http::StatusCode;
+use serde::Deserialize;
+
+use crate::collector::CollectError;
+
+/// A request that got no usable answer. Every message names the request, what came back, and where there is
+/// something to do about it, what.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{request}: {cause}")]
+pub struct ApiError {
+    /// What was asked, `GET /api/v1/pods`.
+    pub request: String,
+    /// What came back.
+    pub cause: Cause,
+}
+
+/// Why a request got no usable answer.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The server answered with a status that is no success.
+    #[error("{} {}{}", code.as_u16(), code.canonical_reason().unwrap_or("unknown status"), suffix(message))]
+    Status {
+        /// The HTTP status.
+        code: StatusCode,
+        /// The `reason` of the `Status` object, `Expired`, empty where there was none.
+        reason: String,
+        /// Its `message`, or the start of the body.
+        message: String,
+        /// The `metadata.continue` of the `Status` object: where an expired list can go on, inconsistently.
+        continue_token: Option<String>,
+    },
+    /// No answer within the deadline of a call.
+    #[error("no answer within {}", seconds(*.0))]
+    Deadline(Duration),
+    /// The answer began and then fell silent.
+    #[error("the answer fell silent for {} after {received} bytes", seconds(*.idle))]
+    Stalled {
+        /// How long nothing came.
+        idle: Duration,
+        /// How much had come.
+        received: u64,
+    },
+    /// The connection could not be made, or broke.
+    #[error("{0}")]
+    Connection(String),
+    /// The answer is longer than a document of its kind may be.
+    #[error("the answer is longer than {0} bytes")]
+    TooLong(usize),
+    /// The answer is not the document expected.
+    #[error("the answer is malformed: {0}")]
+    Malformed(String),
+}
+
+/// The part of `metav1.Status` that is read.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Status {
+    reason: String,
+    message: String,
+    metadata: StatusMetadata,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct StatusMetadata {
+    r#continue: String,
+}
+
+impl ApiError {
+    pub(crate) fn new(request: impl Into<String>, cause: Cause) -> Self {
+        Self {
+            request: request.into(),
+            cause,
+        }
+    }
+
+    /// The HTTP status, where there was one.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        match self.cause {
+            Cause::Status { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+
+    /// Whether the server refused: 401 or 403.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.status()
+            .is_some_and(|code| code == StatusCode::FORBIDDEN || code == StatusCode::UNAUTHORIZED)
+    }
+
+    /// Whether the object or its API does not exist: 404, or 405 where a resource cannot be listed.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        self.status().is_some_and(|code| {
+            code == StatusCode::NOT_FOUND || code == StatusCode::METHOD_NOT_ALLOWED
+        })
+    }
+
+    /// Why data is therefore missing.
+    #[must_use]
+    pub fn gap_reason(&self) -> GapReason {
+        match &self.cause {
+            _ if self.is_refused() => GapReason::Refused,
+            _ if self.is_absent() => GapReason::Absent,
+            Cause::Deadline(_) | Cause::Stalled { .. } => GapReason::Deadline,
+            Cause::TooLong(_) => GapReason::Limit,
+            Cause::Malformed(_) => GapReason::Malformed,
+            Cause::Status { .. } | Cause::Connection(_) => GapReason::Failed,
+        }
+    }
+
+    /// Reads an error body: a `Status` object, or whatever else a proxy put there.
+    pub(crate) fn from_body(request: &str, code: StatusCode, body: &[u8]) -> Self {
+        let status: Status = serde_json::from_slice(body).unwrap_or_default();
+        let message = if status.message.is_empty() {
+            let text = String::from_utf8_lossy(&body[..body.len().min(300)]);
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
+        } else {
+            status.message
+        };
+        let continue_token = Some(status.metadata.r#continue).filter(|token| !token.is_empty());
+        Self::new(
+            request,
+            Cause::Status {
+                code,
+                reason: status.reason,
+                message,
+                continue_token,
+            },
+        )
+    }
+}
+
+impl From<ApiError> for CollectError {
+    fn from(error: ApiError) -> Self {
+        match error.gap_reason() {
+            GapReason::Refused => Self::Refused(error.to_string()),
+            GapReason::Deadline => Self::Deadline(error.to_string()),
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+/// The innermost causes of an error chain, joined: library errors often say only "client error" at the top.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let message = inner.to_string();
+        if !text.contains(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
+        source = inner.source();
+    }
+    text
+}
+
+fn suffix(message: &str) -> String {
+    if message.is_empty() {
+        String::new()
+    } else {
+        format!(": {message}")
+    }
+}
+
+fn seconds(duration: Duration) -> String {
+    if duration.subsec_millis() == 0 {
+        format!("{} s", duration.as_secs())
+    } else {
+        format!("{} ms", duration.as_millis())
+    }
+}

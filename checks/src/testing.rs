@@ -1,0 +1,288 @@
+//! An API server that misbehaves on purpose: real HTTP over loopback, answers scripted per request.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its server fails"
+)]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bundle::io::{ArchiveFile, Inline, MemorySpool};
+use bundle::{ArchiveWriter, Redactor, WriterOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::cluster::{Cluster, Timing};
+use crate::collector::{Cleanups, Context};
+use crate::host::Host;
+
+/// A request as the server saw it.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) query: BTreeMap<String, String>,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
+}
+
+/// What the server does about a request.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone)]
+enum Part {
+    Bytes(Vec<u8>),
+    /// Nothing for ever.
+    Silence,
+    /// The connection ends in the middle of the body.
+    Break,
+}
+
+impl Reply {
+    pub(crate) fn json(body: impl ToString) -> Self {
+        Self {
+            status: 200,
+            headers: Vec::new(),
+            parts: vec![Part::Bytes(body.to_string().into_bytes())],
+        }
+    }
+
+    /// A `metav1.Status` error.
+    pub(crate) fn status(code: u16, reason: &str, message: &str) -> Self {
+        let body = serde_json::json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": message, "reason": reason, "code": code,
+        });
+        Self {
+            status: code,
+            ..Self::json(body)
+        }
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    /// The body goes silent where it ends now.
+    pub(crate) fn then_silence(mut self) -> Self {
+        self.parts.push(Part::Silence);
+        self
+    }
+
+    /// The connection breaks where the body ends now.
+    pub(crate) fn then_break(mut self) -> Self {
+        self.parts.push(Part::Break);
+        self
+    }
+
+    /// No answer at all.
+    pub(crate) fn silence() -> Self {
+        Self {
+            status: 0,
+            headers: Vec::new(),
+            parts: vec![Part::Silence],
+        }
+    }
+}
+
+type Handler = dyn Fn(&Seen) -> Reply + Send + Sync;
+
+/// A running server. It ends with the test's runtime.
+pub(crate) struct Server {
+    pub(crate) address: String,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Server {
+    pub(crate) async fn start(handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        let handler: Arc<Handler> = Arc::new(handler);
+        let log = Arc::clone(&seen);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (handler, log) = (Arc::clone(&handler), Arc::clone(&log));
+                tokio::spawn(async move {
+                    // A client that goes away in the middle is part of the scenarios.
+                    let _ = serve(stream, &*handler, &log).await;
+                });
+            }
+        });
+        Self { address, seen }
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// A cluster on this server, with waits short enough for a test.
+    pub(crate) fn cluster(&self) -> Cluster {
+        let mut config = kube::Config::new(self.address.parse().unwrap());
+        config.default_retry = false;
+        let client = kube::Client::try_from(config).unwrap();
+        let timing = Timing {
+            answer: Duration::from_millis(1500),
+            idle: Duration::from_millis(700),
+            back_off: Duration::from_millis(5),
+            longest_wait: Duration::from_millis(50),
+            ..Timing::default()
+        };
+        Cluster::new(client, self.address.clone(), "default".into(), timing)
+    }
+
+    pub(crate) fn context(&self) -> Context {
+        context(Some(self.cluster()))
+    }
+}
+
+pub(crate) fn context(cluster: Option<Cluster>) -> Context {
+    Context {
+        cluster: cluster.map(Arc::new),
+        host: Host {},
+        namespace: None,
+        logs_since: None,
+        run_id: "test".into(),
+        cleanups: Cleanups::default(),
+    }
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    handler: &Handler,
+    log: &Mutex<Vec<Seen>>,
+) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if stream.read(&mut byte).await? == 0 {
+            return Ok(());
+        }
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let mut lines = head.lines();
+    let mut words = lines.next().unwrap_or("").split(' ');
+    let method = words.next().unwrap_or("").to_owned();
+    let (path, query) = words
+        .next()
+        .map(|target| target.split_once('?').unwrap_or((target, "")))
+        .unwrap_or_default();
+    let headers: BTreeMap<String, String> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+        .collect();
+    let length = headers
+        .get("content-length")
+        .and_then(|length| length.parse().ok())
+        .unwrap_or(0);
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await?;
+    let seen = Seen {
+        method,
+        path: path.to_owned(),
+        query: query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(key, value)| (key.to_owned(), unescape(value)))
+            .collect(),
+        headers,
+        body: String::from_utf8_lossy(&body).into_owned(),
+    };
+    log.lock().unwrap().push(seen.clone());
+    let reply = handler(&seen);
+    if reply.status != 0 {
+        let mut head = format!(
+            "HTTP/1.1 {} X\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\nconnection: close\r\n",
+            reply.status
+        );
+        for (name, value) in &reply.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        stream.write_all(head.as_bytes()).await?;
+    }
+    for part in &reply.parts {
+        match part {
+            Part::Bytes(bytes) => {
+                // Pieces that fit no boundary of the document.
+                for piece in bytes.chunks(1009) {
+                    let size = format!("{:x}\r\n", piece.len());
+                    stream.write_all(size.as_bytes()).await?;
+                    stream.write_all(piece).await?;
+                    stream.write_all(b"\r\n").await?;
+                }
+            }
+            Part::Silence => {
+                stream.flush().await?;
+                futures::future::pending::<()>().await;
+            }
+            Part::Break => return Ok(()),
+        }
+    }
+    stream.write_all(b"0\r\n\r\n").await?;
+    stream.flush().await
+}
+
+fn unescape(value: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = value.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let hex: Vec<u8> = rest.by_ref().take(2).collect();
+            let hex = String::from_utf8(hex).unwrap();
+            bytes.push(u8::from_str_radix(&hex, 16).unwrap());
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+/// An archive file in memory.
+#[derive(Clone, Default)]
+pub(crate) struct MemoryFile(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for MemoryFile {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl ArchiveFile for MemoryFile {
+    fn reserve(&mut self, _bytes: u64) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn release(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn sync(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An archive in memory.
+pub(crate) fn archive() -> Arc<ArchiveWriter> {
+    let options = WriterOptions {
+        root: "bundle".into(),
+        modified: 0,
+        spool: Arc::new(MemorySpool),
+        pool: Arc::new(Inline),
+    };
+    let file = Box::new(MemoryFile::default());
+    Arc::new(ArchiveWriter::new(file, Redactor::default(), options).unwrap())
+}

@@ -1,1 +1,0 @@
-//! Byte-level JSON: split a Kubernetes list into its items and re-indent, without building a tree.

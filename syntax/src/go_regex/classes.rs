@@ -82,11 +82,7 @@ impl Translator<'_> {
         self.advance(length);
         let sign = if negated { 'P' } else { 'p' };
         match name {
-            // Go's C holds no unassigned code points; surrogates are in no text.
-            "C" => {
-                let not = if negated { "^" } else { "" };
-                return Ok(Some(format!(r"[{not}\p{{gc=Cc}}\p{{gc=Cf}}\p{{gc=Co}}]")));
-            }
+            // Surrogates are in no text.
             "Cs" if negated => return Ok(Some(r"[\x00-\x{10FFFF}]".to_owned())),
             "Cs" => return Ok(Some(NOTHING.to_owned())),
             _ => {}

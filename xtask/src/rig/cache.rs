@@ -1,0 +1,290 @@
+//! Making what the table names, once: binaries lie outside the checkout, keyed by version and recipe.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::table::{SERVERS, Server, Source};
+use crate::command::{is_installed, output, run};
+
+/// The folder that holds built servers and running rigs: `$ASSAY_RIG_CACHE`, else `$XDG_CACHE_HOME/assay-rig`,
+/// else `~/.cache/assay-rig`.
+pub(crate) fn folder() -> Result<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let folder = if let Some(folder) = set("ASSAY_RIG_CACHE") {
+        PathBuf::from(folder)
+    } else if let Some(folder) = set("XDG_CACHE_HOME") {
+        PathBuf::from(folder).join("assay-rig")
+    } else if let Some(home) = set("HOME") {
+        PathBuf::from(home).join(".cache/assay-rig")
+    } else {
+        bail!("failed to find a cache folder: set ASSAY_RIG_CACHE, XDG_CACHE_HOME or HOME");
+    };
+    fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
+    folder
+        .canonicalize()
+        .with_context(|| format!("failed to resolve {}", folder.display()))
+}
+
+/// Where a server's program or files lie once made.
+pub(crate) fn path_of(name: &str) -> Result<PathBuf> {
+    let server = SERVERS
+        .iter()
+        .find(|server| server.name == name)
+        .with_context(|| format!("no server named {name} in the rig's table"))?;
+    match server.source {
+        Source::Go { .. } => Ok(entry(server)?.join(server.name)),
+        Source::GoFiles { .. } => entry(server),
+        Source::Debian { proof, .. } => Ok(PathBuf::from(proof)),
+    }
+}
+
+/// Whether a server is there already.
+pub(crate) fn is_made(server: &Server) -> Result<bool> {
+    Ok(path_of(server.name)?.exists())
+}
+
+/// Makes every server that is missing, saying what and how long. `node` adds what only the real node needs.
+pub(crate) fn make_missing(node: bool) -> Result<()> {
+    let wanted = SERVERS.iter().filter(|server| node || !server.node_only);
+    let mut packages = Vec::new();
+    for server in wanted.clone() {
+        if let Source::Debian { package, .. } = server.source
+            && !is_made(server)?
+        {
+            packages.push(package);
+        }
+    }
+    if !packages.is_empty() {
+        install(&packages)?;
+    }
+    for server in wanted {
+        if is_made(server)? {
+            continue;
+        }
+        let start = Instant::now();
+        println!(
+            "rig: making {} {} (about {} CPU seconds)",
+            server.name, server.version, server.cold_cpu_seconds
+        );
+        match server.source {
+            Source::Go {
+                module,
+                package,
+                variables,
+            } => build(server, module, package, variables)?,
+            Source::GoFiles {
+                module,
+                path,
+                files,
+            } => keep_files(server, module, path, files)?,
+            Source::Debian { package, proof } => {
+                bail!("package {package} is installed but {proof} is missing")
+            }
+        }
+        println!("rig: {} made in {:.0?}", server.name, start.elapsed());
+    }
+    Ok(())
+}
+
+/// The cache entry of a built server; its name changes when its version or recipe changes.
+fn entry(server: &Server) -> Result<PathBuf> {
+    let mut recipe = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        recipe.update((bytes.len() as u64).to_le_bytes());
+        recipe.update(bytes);
+    };
+    let module = match server.source {
+        Source::Go {
+            module,
+            package,
+            variables,
+        } => {
+            part(package.as_bytes());
+            for argument in go_arguments(variables) {
+                part(argument.as_bytes());
+            }
+            module
+        }
+        Source::GoFiles {
+            module,
+            path,
+            files,
+        } => {
+            part(path.as_bytes());
+            for file in files {
+                part(file.as_bytes());
+            }
+            module
+        }
+        Source::Debian { package, .. } => bail!("{package} is not kept in the cache"),
+    };
+    for file in ["go.mod", "go.sum"] {
+        let path = module_folder(module).join(file);
+        part(&fs::read(&path).with_context(|| format!("failed to read {}", path.display()))?);
+    }
+    part(std::env::consts::ARCH.as_bytes());
+    let key: String = recipe.finalize()[..6]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    Ok(folder()?
+        .join("made")
+        .join(format!("{}-{}-{key}", server.name, server.version)))
+}
+
+fn module_folder(module: &str) -> PathBuf {
+    crate::project_root().join("tests/rig/go").join(module)
+}
+
+/// `-s -w` halves the size; `-trimpath` keeps the builder's paths out of logs.
+fn go_arguments(variables: &[&str]) -> Vec<String> {
+    let mut ldflags = "-s -w".to_owned();
+    for variable in variables {
+        ldflags.push_str(" -X ");
+        ldflags.push_str(variable);
+    }
+    [
+        "-trimpath",
+        "-buildvcs=false",
+        "-mod=readonly",
+        "-ldflags",
+        &ldflags,
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+fn go(module: &Path) -> Result<Command> {
+    if !is_installed("go") {
+        bail!(
+            "failed to find `go`: install Go 1.26 or newer (https://go.dev/dl/) and put it on the PATH"
+        );
+    }
+    let mut go = Command::new("go");
+    go.current_dir(module)
+        .env("GOTOOLCHAIN", "local")
+        .env("GOFLAGS", "")
+        .env("CGO_ENABLED", "0");
+    Ok(go)
+}
+
+fn build(server: &Server, module: &str, package: &str, variables: &[&str]) -> Result<()> {
+    let entry = entry(server)?;
+    let unfinished = unfinished_beside(&entry)?;
+    run(go(&module_folder(module))?
+        .arg("build")
+        .args(go_arguments(variables))
+        .arg("-o")
+        .arg(unfinished.path().join(server.name))
+        .arg(package))
+    .with_context(|| format!("failed to build {} {}", server.name, server.version))?;
+    publish(unfinished, &entry)
+}
+
+#[derive(Deserialize)]
+struct DownloadedModule {
+    #[serde(rename = "Dir")]
+    dir: PathBuf,
+}
+
+fn keep_files(server: &Server, module: &str, path: &str, files: &[&str]) -> Result<()> {
+    let entry = entry(server)?;
+    let unfinished = unfinished_beside(&entry)?;
+    let answer = output(go(&module_folder(module))?.args(["mod", "download", "-json", path]))
+        .with_context(|| format!("failed to download {path}"))?;
+    let downloaded: DownloadedModule = serde_json::from_str(&answer)
+        .with_context(|| format!("failed to read the answer of `go mod download` for {path}"))?;
+    for file in files {
+        let from = downloaded.dir.join(file);
+        let name = from
+            .file_name()
+            .with_context(|| format!("{file} names no file"))?;
+        let bytes =
+            fs::read(&from).with_context(|| format!("failed to read {}", from.display()))?;
+        fs::write(unfinished.path().join(name), bytes)?;
+    }
+    publish(unfinished, &entry)
+}
+
+/// A folder on the same file system as the entry, so that publishing it is one rename.
+fn unfinished_beside(entry: &Path) -> Result<tempfile::TempDir> {
+    let parent = entry.parent().context("a cache entry has a parent")?;
+    fs::create_dir_all(parent).with_context(|| format!("failed to make {}", parent.display()))?;
+    tempfile::Builder::new()
+        .prefix(".unfinished-")
+        .tempdir_in(parent)
+        .with_context(|| format!("failed to make a folder in {}", parent.display()))
+}
+
+fn publish(unfinished: tempfile::TempDir, entry: &Path) -> Result<()> {
+    let made = unfinished.keep();
+    if let Err(error) = fs::rename(&made, entry) {
+        fs::remove_dir_all(&made)?;
+        // Another run may have made the same entry meanwhile; then it is as good as ours.
+        if !entry.exists() {
+            return Err(error).with_context(|| format!("failed to publish {}", entry.display()));
+        }
+    }
+    Ok(())
+}
+
+/// Installs Debian packages without starting any service they bring.
+fn install(packages: &[&str]) -> Result<()> {
+    let line = format!(
+        "apt-get install --yes --no-install-recommends {}",
+        packages.join(" ")
+    );
+    if !rustix::process::geteuid().is_root() || !is_installed("apt-get") {
+        bail!("the rig needs Debian packages; as root run: {line}");
+    }
+    println!("rig: installing {}", packages.join(" "));
+    let policy = ServicePolicy::forbid()?;
+    let attempt = || {
+        run(Command::new("apt-get")
+            .args(["install", "--yes", "--quiet", "--no-install-recommends"])
+            .args(packages)
+            .env("DEBIAN_FRONTEND", "noninteractive"))
+    };
+    // A fresh machine has no package lists yet, or old ones.
+    if attempt().is_err() {
+        run(Command::new("apt-get").args(["update", "--quiet"]))?;
+        attempt().with_context(|| format!("failed to install packages; as root run: {line}"))?;
+    }
+    drop(policy);
+    Ok(())
+}
+
+/// Debian's maintainer scripts ask this program before they start a service; 101 means "forbidden".
+struct ServicePolicy {
+    ours: bool,
+}
+
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+impl ServicePolicy {
+    fn forbid() -> Result<Self> {
+        let ours = !Path::new(POLICY).exists();
+        if ours {
+            fs::write(POLICY, "#!/bin/sh\nexit 101\n")
+                .with_context(|| format!("failed to write {POLICY}"))?;
+            run(Command::new("chmod").args(["755", POLICY]))?;
+        }
+        Ok(Self { ours })
+    }
+}
+
+impl Drop for ServicePolicy {
+    fn drop(&mut self) {
+        if self.ours
+            && let Err(error) = fs::remove_file(POLICY)
+        {
+            eprintln!("rig: failed to remove {POLICY}: {error}");
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! The rig: real servers for tests, on loopback inside namespaces of their own.
+//!
+//! Three processes stand between a caller and the servers, so that nothing survives however a run ends:
+//!
+//! * the *caller* (`cargo xtask rig up`, `cargo xtask test`) holds a pipe to the keeper;
+//! * the *keeper* sees that pipe close, or a signal, and lets go of the sandbox; then it removes the run's
+//!   folder and control groups (`keeper.rs`);
+//! * the *sandbox* is `unshare` with process, mount and network namespaces of its own; its first process brings
+//!   the servers up (`sandbox.rs`). When that process ends, the kernel ends every other one in the namespace.
+//!
+//! The network namespace has loopback only, so every port is free and two rigs never meet.
+
+mod cache;
+mod control_plane;
+mod keeper;
+mod kwok;
+mod pki;
+mod sandbox;
+mod table;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
+
+pub(crate) use keeper::Sandbox;
+
+/// The address of the API server for clients inside the network namespace.
+const API_SERVER: &str = "https://127.0.0.1:443";
+/// The real node's address, and the API server's for pods; both exist only inside the network namespace.
+const NODE_ADDRESS: &str = "10.77.0.1";
+/// The Service `kubernetes`: the API server listens on it itself, so no proxy is needed.
+const SERVICE_ADDRESS: &str = "10.96.0.1";
+
+/// How long a rig may take to come up. A loaded machine needs a multiple of the usual ten seconds.
+const START_DEADLINE: Duration = Duration::from_secs(240);
+/// How long a rig may take to go away.
+const STOP_DEADLINE: Duration = Duration::from_secs(30);
+
+/// `cargo xtask rig …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum RigTask {
+    /// Make what is missing and start the servers; they stay until `down`
+    Up {
+        /// Also start a real node (containerd and kubelet); needs root
+        #[arg(long)]
+        node: bool,
+        /// Name of the rig; several may run beside one another
+        #[arg(long, default_value = "up")]
+        name: String,
+    },
+    /// Stop a rig and remove everything it made
+    Down {
+        /// Name of the rig
+        #[arg(long, default_value = "up")]
+        name: String,
+    },
+    /// Say what is made and what runs
+    Status,
+    /// Make what is missing without starting anything
+    Make {
+        /// Also what only the real node needs
+        #[arg(long)]
+        node: bool,
+    },
+    /// Run a command inside a rig, with the environment that its tests get
+    Exec {
+        /// Name of the rig
+        #[arg(long, default_value = "up")]
+        name: String,
+        /// The command and its arguments
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    #[command(hide = true)]
+    Keep(keeper::KeepTask),
+    #[command(hide = true)]
+    Sandbox(sandbox::SandboxTask),
+}
+
+/// Runs one `rig` command.
+pub(crate) fn run(task: RigTask) -> Result<()> {
+    match task {
+        RigTask::Up { node, name } => {
+            let rig = Rig::start(&name, node, Lifetime::UntilDown)?;
+            println!(
+                "rig: kubeconfig for commands inside it: {}",
+                rig.folder.join("kubeconfig").display()
+            );
+            println!("rig: try `cargo xtask rig exec -- kubectl get nodes`");
+            Ok(())
+        }
+        RigTask::Down { name } => down(&name),
+        RigTask::Status => status(),
+        RigTask::Make { node } => cache::make_missing(node),
+        RigTask::Exec { name, command } => {
+            let folder = keeper::runs_folder()?.join(&name);
+            let sandbox = Sandbox::read(&folder)?;
+            let status = sandbox
+                .command(&command[0], &folder)?
+                .args(&command[1..])
+                .status()?;
+            std::process::exit(status.code().unwrap_or(1));
+        }
+        RigTask::Keep(task) => keeper::keep(&task),
+        RigTask::Sandbox(task) => sandbox::bring_up(&task),
+    }
+}
+
+/// How long a rig stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    /// It goes away with the process that started it, whatever ends that.
+    WithCaller,
+    /// It stays until `cargo xtask rig down`.
+    UntilDown,
+}
+
+/// A running rig. Dropping it stops it, unless it stays until `down`.
+pub(crate) struct Rig {
+    keeper: Child,
+    /// Closing this pipe tells the keeper to stop.
+    pipe: Option<ChildStdin>,
+    folder: PathBuf,
+    lifetime: Lifetime,
+}
+
+impl Rig {
+    /// Makes what is missing, starts the servers and waits until every one of them answers.
+    pub(crate) fn start(name: &str, node: bool, lifetime: Lifetime) -> Result<Self> {
+        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+            bail!("a rig's name has letters, digits and dashes, not {name:?}");
+        }
+        cache::make_missing(node)?;
+        keeper::sweep()?;
+        let folder = keeper::runs_folder()?.join(name);
+        let started = Instant::now();
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["rig", "keep", "--name", name]);
+        if node {
+            command.arg("--node");
+        }
+        if lifetime == Lifetime::UntilDown {
+            command.arg("--until-down");
+        }
+        let mut keeper = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("failed to start the rig's keeper")?;
+        let pipe = keeper.stdin.take();
+        let stdout = keeper
+            .stdout
+            .take()
+            .context("the keeper's stdout is a pipe")?;
+        let mut rig = Self {
+            keeper,
+            pipe,
+            folder,
+            lifetime,
+        };
+        if let Err(error) = wait_until_up(stdout, started) {
+            rig.lifetime = Lifetime::WithCaller;
+            return Err(error);
+        }
+        println!("rig: {name} is up after {:.1?}", started.elapsed());
+        Ok(rig)
+    }
+
+    /// A command that runs inside the rig with the environment of `docs` in `CONTRIBUTING.md`, section "The rig".
+    pub(crate) fn command(&self, program: &str) -> Result<Command> {
+        Sandbox::read(&self.folder)?.command(program, &self.folder)
+    }
+
+    /// Stops the rig and waits until nothing of it is left.
+    pub(crate) fn stop(mut self) -> Result<()> {
+        self.lifetime = Lifetime::WithCaller;
+        self.let_go()
+    }
+
+    fn let_go(&mut self) -> Result<()> {
+        drop(self.pipe.take());
+        let status = self
+            .keeper
+            .wait()
+            .context("failed to wait for the rig's keeper")?;
+        if !status.success() {
+            bail!("the rig's keeper ended with {status}");
+        }
+        if self.folder.exists() {
+            bail!("the rig left {} behind", self.folder.display());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if self.lifetime == Lifetime::WithCaller
+            && self.pipe.is_some()
+            && let Err(error) = self.let_go()
+        {
+            eprintln!("rig: {error:#}");
+        }
+    }
+}
+
+/// What the sandbox reports on its stdout, one line each: `kind<TAB>text`.
+fn wait_until_up(stdout: impl std::io::Read, started: Instant) -> Result<()> {
+    for line in BufReader::new(stdout).lines() {
+        let line = line.context("failed to read what the rig says")?;
+        match line.split_once('\t') {
+            Some(("step", text)) => {
+                println!("rig: {:>6.1} s  {text}", started.elapsed().as_secs_f64());
+            }
+            Some(("ready", _)) => return Ok(()),
+            Some(("failed", text)) => {
+                bail!("the rig did not come up: {}", text.replace('\u{1}', "\n"))
+            }
+            _ => println!("rig: {line}"),
+        }
+    }
+    bail!("the rig ended before it was up")
+}
+
+fn down(name: &str) -> Result<()> {
+    keeper::sweep()?;
+    let folder = keeper::runs_folder()?.join(name);
+    if !folder.exists() {
+        println!("rig: {name} is not running");
+        return Ok(());
+    }
+    let sandbox = Sandbox::read(&folder)?;
+    sandbox.stop_keeper()?;
+    let deadline = Instant::now() + STOP_DEADLINE;
+    while folder.exists() {
+        if Instant::now() > deadline {
+            bail!(
+                "rig {name} still has {} after {STOP_DEADLINE:?}",
+                folder.display()
+            );
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    println!("rig: {name} is down");
+    Ok(())
+}
+
+fn status() -> Result<()> {
+    keeper::sweep()?;
+    println!("cache: {}", cache::folder()?.display());
+    for server in table::SERVERS {
+        println!(
+            "{:<24} {:<8} {:<8} {}",
+            server.name,
+            server.version,
+            if cache::is_made(server)? {
+                "made"
+            } else {
+                "missing"
+            },
+            cache::path_of(server.name)?.display()
+        );
+    }
+    for name in running()? {
+        println!("running: {name}");
+    }
+    Ok(())
+}
+
+/// Names of the rigs that run now.
+fn running() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(keeper::runs_folder()?)? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The environment that a rig's tests and commands get, on top of their own.
+fn environment(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
+    let mut environment = vec![
+        ("ASSAY_RIG_DIR", folder.to_path_buf()),
+        ("ASSAY_RIG_KUBECONFIG", folder.join("kubeconfig")),
+        ("ASSAY_RIG_KUBECTL", cache::path_of("kubectl")?),
+        ("ASSAY_RIG_AUDIT_LOG", folder.join("log/audit.log")),
+        ("KUBECONFIG", folder.join("kubeconfig")),
+    ];
+    if folder.join("node").exists() {
+        environment.push(("ASSAY_RIG_NODE", PathBuf::from("rig-node")));
+    }
+    Ok(environment)
+}

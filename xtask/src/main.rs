@@ -8,6 +8,7 @@
 
 mod command;
 mod rig;
+mod test;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,6 +22,8 @@ enum Task {
     /// Real servers for tests: start, stop, look
     #[command(subcommand)]
     Rig(rig::RigTask),
+    /// Every test: without servers, against real ones, against a real node
+    Test(test::TestTask),
 }
 
 /// The folder of the workspace.
@@ -32,6 +35,7 @@ fn project_root() -> PathBuf {
 fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::Rig(task) => rig::run(task),
+        Task::Test(task) => test::test(&task),
     };
     if let Err(error) = result {
         eprintln!("error: {error:#}");

@@ -1,6 +1,7 @@
 //! Making what the table names, once: binaries lie outside the checkout, keyed by version and recipe.
 
-use std::fs;
+use std::fmt::Write as _;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -62,6 +63,17 @@ pub(crate) fn make_missing(node: bool) -> Result<()> {
     }
     if !packages.is_empty() {
         install(&packages)?;
+    }
+    // Two runs at once: the second waits and finds everything made. What a killed one left is removed.
+    let made = folder()?.join("made");
+    fs::create_dir_all(&made).with_context(|| format!("failed to make {}", made.display()))?;
+    let lock = File::create(made.join(".lock"))?;
+    lock.lock().context("failed to lock the rig's cache")?;
+    for entry in fs::read_dir(&made)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            fs::remove_dir_all(entry.path())?;
+        }
     }
     for server in wanted {
         if is_made(server)? {
@@ -129,10 +141,10 @@ fn entry(server: &Server) -> Result<PathBuf> {
         part(&fs::read(&path).with_context(|| format!("failed to read {}", path.display()))?);
     }
     part(std::env::consts::ARCH.as_bytes());
-    let key: String = recipe.finalize()[..6]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let mut key = String::new();
+    for byte in &recipe.finalize()[..6] {
+        let _ = write!(key, "{byte:02x}");
+    }
     Ok(folder()?
         .join("made")
         .join(format!("{}-{}-{key}", server.name, server.version)))
@@ -212,26 +224,20 @@ fn keep_files(server: &Server, module: &str, path: &str, files: &[&str]) -> Resu
     publish(unfinished, &entry)
 }
 
+const UNFINISHED: &str = ".unfinished-";
+
 /// A folder on the same file system as the entry, so that publishing it is one rename.
 fn unfinished_beside(entry: &Path) -> Result<tempfile::TempDir> {
     let parent = entry.parent().context("a cache entry has a parent")?;
-    fs::create_dir_all(parent).with_context(|| format!("failed to make {}", parent.display()))?;
     tempfile::Builder::new()
-        .prefix(".unfinished-")
+        .prefix(UNFINISHED)
         .tempdir_in(parent)
         .with_context(|| format!("failed to make a folder in {}", parent.display()))
 }
 
 fn publish(unfinished: tempfile::TempDir, entry: &Path) -> Result<()> {
     let made = unfinished.keep();
-    if let Err(error) = fs::rename(&made, entry) {
-        fs::remove_dir_all(&made)?;
-        // Another run may have made the same entry meanwhile; then it is as good as ours.
-        if !entry.exists() {
-            return Err(error).with_context(|| format!("failed to publish {}", entry.display()));
-        }
-    }
-    Ok(())
+    fs::rename(&made, entry).with_context(|| format!("failed to publish {}", entry.display()))
 }
 
 /// Installs Debian packages without starting any service they bring.

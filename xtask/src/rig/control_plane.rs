@@ -25,7 +25,7 @@ rules:
 - level: Metadata
 ";
 
-/// Starts the control plane; returns when the default ServiceAccount exists, so that pods can be made.
+/// Starts the control plane; returns when the default `ServiceAccount` exists, so that pods can be made.
 pub(super) fn start(servers: &mut Servers) -> Result<()> {
     let folder = servers.folder.display().to_string();
     let pki = format!("{folder}/pki");

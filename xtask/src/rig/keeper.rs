@@ -24,8 +24,6 @@ pub(crate) struct KeepTask {
     name: String,
     #[arg(long)]
     node: bool,
-    #[arg(long)]
-    until_down: bool,
 }
 
 /// Where running rigs have their folders.
@@ -100,6 +98,9 @@ impl Sandbox {
     }
 }
 
+/// What a caller writes to the keeper's stdin when the rig is to stay after the caller is gone.
+pub(super) const STAY: &[u8] = b"stay";
+
 enum Event {
     CallerGone,
     Signalled,
@@ -124,13 +125,14 @@ pub(super) fn keep(task: &KeepTask) -> Result<()> {
     lock.lock()?;
 
     let (send, events) = mpsc::channel();
-    if !task.until_down {
-        let send = send.clone();
-        thread::spawn(move || {
-            let _ = std::io::stdin().read_to_end(&mut Vec::new());
-            let _ = send.send(Event::CallerGone);
-        });
-    }
+    let caller = send.clone();
+    thread::spawn(move || {
+        let mut said = Vec::new();
+        let _ = std::io::stdin().read_to_end(&mut said);
+        if said != STAY {
+            let _ = caller.send(Event::CallerGone);
+        }
+    });
     let signalled = send.clone();
     thread::spawn(move || {
         if signals.forever().next().is_some() {

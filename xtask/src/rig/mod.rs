@@ -12,6 +12,7 @@
 
 mod cache;
 mod control_plane;
+mod interrupt;
 mod keeper;
 mod kwok;
 mod pki;
@@ -19,9 +20,9 @@ mod sandbox;
 mod table;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -33,11 +34,13 @@ pub(crate) use keeper::Sandbox;
 const API_SERVER: &str = "https://127.0.0.1:443";
 /// The real node's address, and the API server's for pods; both exist only inside the network namespace.
 const NODE_ADDRESS: &str = "10.77.0.1";
+/// The real node's name.
+const NODE_NAME: &str = "rig-node";
 /// The Service `kubernetes`: the API server listens on it itself, so no proxy is needed.
 const SERVICE_ADDRESS: &str = "10.96.0.1";
 
 /// How long a rig may take to come up. A loaded machine needs a multiple of the usual ten seconds.
-const START_DEADLINE: Duration = Duration::from_secs(240);
+const START_DEADLINE: Duration = Duration::from_mins(4);
 /// How long a rig may take to go away.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -123,10 +126,8 @@ pub(crate) enum Lifetime {
 /// A running rig. Dropping it stops it, unless it stays until `down`.
 pub(crate) struct Rig {
     keeper: Child,
-    /// Closing this pipe tells the keeper to stop.
-    pipe: Option<ChildStdin>,
     folder: PathBuf,
-    lifetime: Lifetime,
+    stays: bool,
 }
 
 impl Rig {
@@ -139,51 +140,56 @@ impl Rig {
         keeper::sweep()?;
         let folder = keeper::runs_folder()?.join(name);
         let started = Instant::now();
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["rig", "keep", "--name", name]);
-        if node {
-            command.arg("--node");
-        }
-        if lifetime == Lifetime::UntilDown {
-            command.arg("--until-down");
-        }
-        let mut keeper = command
+        interrupt::watch()?;
+        let mut keeper = Command::new(std::env::current_exe()?)
+            .args(["rig", "keep", "--name", name])
+            .args(node.then_some("--node"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .context("failed to start the rig's keeper")?;
-        let pipe = keeper.stdin.take();
+        let pipe = keeper
+            .stdin
+            .take()
+            .context("the keeper's stdin is a pipe")?;
         let stdout = keeper
             .stdout
             .take()
             .context("the keeper's stdout is a pipe")?;
+        interrupt::hold(&folder, pipe);
         let mut rig = Self {
             keeper,
-            pipe,
             folder,
-            lifetime,
+            stays: false,
         };
-        if let Err(error) = wait_until_up(stdout, started) {
-            rig.lifetime = Lifetime::WithCaller;
-            return Err(error);
+        wait_until_up(stdout, started)?;
+        if lifetime == Lifetime::UntilDown {
+            rig.stays = true;
+            if let Some(mut pipe) = interrupt::release(&rig.folder) {
+                pipe.write_all(keeper::STAY)
+                    .context("failed to tell the rig's keeper to stay")?;
+            }
         }
         println!("rig: {name} is up after {:.1?}", started.elapsed());
         Ok(rig)
     }
 
-    /// A command that runs inside the rig with the environment of `docs` in `CONTRIBUTING.md`, section "The rig".
+    /// A command that runs inside the rig with the environment of [`environment`].
     pub(crate) fn command(&self, program: &str) -> Result<Command> {
         Sandbox::read(&self.folder)?.command(program, &self.folder)
     }
 
     /// Stops the rig and waits until nothing of it is left.
     pub(crate) fn stop(mut self) -> Result<()> {
-        self.lifetime = Lifetime::WithCaller;
         self.let_go()
     }
 
     fn let_go(&mut self) -> Result<()> {
-        drop(self.pipe.take());
+        // Closing the pipe tells the keeper.
+        let Some(pipe) = interrupt::release(&self.folder) else {
+            return Ok(());
+        };
+        drop(pipe);
         let status = self
             .keeper
             .wait()
@@ -200,8 +206,7 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        if self.lifetime == Lifetime::WithCaller
-            && self.pipe.is_some()
+        if !self.stays
             && let Err(error) = self.let_go()
         {
             eprintln!("rig: {error:#}");
@@ -282,7 +287,15 @@ fn running() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The environment that a rig's tests and commands get, on top of their own.
+/// The environment that a rig's tests and commands get, on top of their own:
+///
+/// | variable | value |
+/// | --- | --- |
+/// | `ASSAY_RIG_KUBECONFIG`, `KUBECONFIG` | an administrator's kubeconfig |
+/// | `ASSAY_RIG_KUBECTL` | the kubectl of the API server's version; it is first on the `PATH`, too |
+/// | `ASSAY_RIG_AUDIT_LOG` | the API server's audit log, one JSON object per request of tests and people |
+/// | `ASSAY_RIG_DIR` | the run's folder: `pki/`, `log/`, `kwok/` |
+/// | `ASSAY_RIG_NODE` | the real node's name; set only where there is one |
 fn environment(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
     let mut environment = vec![
         ("ASSAY_RIG_DIR", folder.to_path_buf()),
@@ -292,7 +305,7 @@ fn environment(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
         ("KUBECONFIG", folder.join("kubeconfig")),
     ];
     if folder.join("node").exists() {
-        environment.push(("ASSAY_RIG_NODE", PathBuf::from("rig-node")));
+        environment.push(("ASSAY_RIG_NODE", PathBuf::from(NODE_NAME)));
     }
     Ok(environment)
 }

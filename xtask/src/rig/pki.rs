@@ -31,7 +31,7 @@ const SERVERS: &[(&str, &str, &str, bool)] = &[
     ("front-proxy", "/CN=front-proxy-client", "clientAuth", false),
 ];
 
-/// Makes the certificate authority, every certificate, the ServiceAccount key and the kubeconfigs under `folder`.
+/// Makes the certificate authority, every certificate, the `ServiceAccount` key and the kubeconfigs under `folder`.
 pub(super) fn make(folder: &Path) -> Result<()> {
     let pki = folder.join("pki");
     fs::create_dir(&pki)?;

@@ -1,0 +1,10 @@
+//! Tests against real servers: kube-apiserver, etcd, controller manager, scheduler and kwok. Run by `cargo xtask test`.
+//!
+//! To add a scenario: a file here, its `mod` line below, and in each test a `Cluster` with a name of its own.
+#![allow(
+    dead_code,
+    reason = "the fixture is shared by two test binaries; each takes a part of it"
+)]
+
+mod fixture;
+mod rig;

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 
 use super::cache;
 use super::sandbox::{Servers, apply, listens, write};
+use crate::command::{output, succeeds};
 
 const PORT: u16 = 10247;
 
@@ -54,7 +55,7 @@ pub(super) fn start(servers: &mut Servers) -> Result<()> {
             format!("--config={folder}/kwok.yaml"),
         ],
     )?;
-    servers.wait_for("kwok", || listens(PORT))?;
+    servers.wait_for("kwok's port", || listens(PORT))?;
     let data = crate::project_root().join("tests/rig/kwok");
     let logs = servers.folder.join("kwok");
     fs::create_dir(&logs)?;
@@ -67,5 +68,18 @@ pub(super) fn start(servers: &mut Servers) -> Result<()> {
     let manifest = servers.folder.join("every-pod.yaml");
     write(&manifest, &every_pod.replace("RUN", &folder))?;
     apply(servers, &manifest)?;
-    apply(servers, &data.join("node.yaml"))
+    apply(servers, &data.join("node.yaml"))?;
+    // kwok learns of the objects above by watching: only an answer shows that it has.
+    apply(servers, &data.join("probe.yaml"))?;
+    let mut logs = servers.kubectl()?;
+    logs.args(["logs", "rig-probe"]);
+    let mut shell = servers.kubectl()?;
+    shell.args(["exec", "rig-probe", "--", "true"]);
+    servers.wait_for("kwok", || succeeds(&mut logs) && succeeds(&mut shell))?;
+    output(
+        servers
+            .kubectl()?
+            .args(["delete", "pod", "rig-probe", "--wait=false"]),
+    )?;
+    Ok(())
 }

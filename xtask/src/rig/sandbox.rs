@@ -1,5 +1,6 @@
 //! Inside the namespaces: the first process, which starts the servers and watches them.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -67,8 +68,8 @@ impl Servers {
             }
             if Instant::now() > self.deadline {
                 bail!(
-                    "{name} did not answer within {START_DEADLINE:?}:\n{}",
-                    log_tail(&self.log(name))
+                    "{name} did not answer within {START_DEADLINE:?}; see the logs:\n{}",
+                    self.log_tails()
                 );
             }
             thread::sleep(Duration::from_millis(100));
@@ -84,6 +85,15 @@ impl Servers {
             .arg("--kubeconfig")
             .arg(self.folder.join("kubeconfig"));
         Ok(command)
+    }
+
+    /// The ends of all logs; whose it was cannot be told from a missing answer.
+    fn log_tails(&self) -> String {
+        let mut text = String::new();
+        for (_, name) in &self.started {
+            let _ = writeln!(text, "== {name}\n{}", log_tail(&self.log(name)));
+        }
+        text
     }
 
     fn log(&self, name: &str) -> PathBuf {

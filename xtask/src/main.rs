@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Task::Rig(task) => rig::run(task),
         Task::Test(task) => test::test(&task),
     };
+    rig::finish();
     if let Err(error) = result {
         eprintln!("error: {error:#}");
         return ExitCode::FAILURE;

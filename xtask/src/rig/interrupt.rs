@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ChildStdin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use super::STOP_DEADLINE;
 
 /// The pipes of the rigs that end with this process, by their folder. A keeper stops when its pipe closes.
 static HELD: Mutex<BTreeMap<PathBuf, ChildStdin>> = Mutex::new(BTreeMap::new());
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static WATCHING: Once = Once::new();
 
 fn held() -> MutexGuard<'static, BTreeMap<PathBuf, ChildStdin>> {
@@ -31,6 +33,7 @@ pub(super) fn watch() -> Result<()> {
     WATCHING.call_once(|| {
         thread::spawn(move || {
             if let Some(signal) = signals.forever().next() {
+                INTERRUPTED.store(true, Ordering::SeqCst);
                 let rigs = std::mem::take(&mut *held());
                 let folders: Vec<PathBuf> = rigs.keys().cloned().collect();
                 drop(rigs);
@@ -43,6 +46,13 @@ pub(super) fn watch() -> Result<()> {
         });
     });
     Ok(())
+}
+
+/// Called before the process ends: after a signal, leaves the end to the thread that waits for the rigs to go.
+pub(crate) fn finish() {
+    while INTERRUPTED.load(Ordering::SeqCst) {
+        thread::park();
+    }
 }
 
 /// Keeps a rig's pipe open until it is released or a signal comes.

@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 
+pub(crate) use interrupt::finish;
 pub(crate) use keeper::Sandbox;
 
 /// The address of the API server for clients inside the network namespace.

@@ -252,14 +252,16 @@ fn install(packages: &[&str]) -> Result<()> {
     println!("rig: installing {}", packages.join(" "));
     let policy = ServicePolicy::forbid()?;
     let attempt = || {
-        run(Command::new("apt-get")
-            .args(["install", "--yes", "--quiet", "--no-install-recommends"])
-            .args(packages)
-            .env("DEBIAN_FRONTEND", "noninteractive"))
+        output(
+            Command::new("apt-get")
+                .args(["install", "--yes", "--no-install-recommends"])
+                .args(packages)
+                .env("DEBIAN_FRONTEND", "noninteractive"),
+        )
     };
     // A fresh machine has no package lists yet, or old ones.
     if attempt().is_err() {
-        run(Command::new("apt-get").args(["update", "--quiet"]))?;
+        output(Command::new("apt-get").arg("update"))?;
         attempt().with_context(|| format!("failed to install packages; as root run: {line}"))?;
     }
     drop(policy);

@@ -12,9 +12,11 @@
 
 mod cache;
 mod control_plane;
+mod image;
 mod interrupt;
 mod keeper;
 mod kwok;
+mod node;
 mod pki;
 mod sandbox;
 mod table;
@@ -50,7 +52,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(30);
 pub(crate) enum RigTask {
     /// Make what is missing and start the servers; they stay until `down`
     Up {
-        /// Also start a real node (containerd and kubelet); needs root
+        /// A real node (containerd and kubelet) instead of kwok's; needs root
         #[arg(long)]
         node: bool,
         /// Name of the rig; several may run beside one another
@@ -304,6 +306,8 @@ fn environment(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
         ("ASSAY_RIG_KUBECTL", cache::path_of("kubectl")?),
         ("ASSAY_RIG_AUDIT_LOG", folder.join("log/audit.log")),
         ("KUBECONFIG", folder.join("kubeconfig")),
+        // kubectl would leave a folder in the caller's home.
+        ("KUBECACHEDIR", folder.join("kubectl-cache")),
     ];
     if folder.join("node").exists() {
         environment.push(("ASSAY_RIG_NODE", PathBuf::from(NODE_NAME)));

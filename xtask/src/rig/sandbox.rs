@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use rustix::process::{Pid, WaitOptions};
 
-use super::{NODE_ADDRESS, SERVICE_ADDRESS, START_DEADLINE, cache, control_plane, kwok, pki};
+use super::{NODE_ADDRESS, SERVICE_ADDRESS, START_DEADLINE, cache, control_plane, kwok, node, pki};
 use crate::command::{log_tail, run, succeeds};
 
 /// `cargo xtask rig sandbox`, which only the keeper calls.
@@ -83,7 +83,8 @@ impl Servers {
         let mut command = Command::new(cache::path_of("kubectl")?);
         command
             .arg("--kubeconfig")
-            .arg(self.folder.join("kubeconfig"));
+            .arg(self.folder.join("kubeconfig"))
+            .env("KUBECACHEDIR", self.folder.join("kubectl-cache"));
         Ok(command)
     }
 
@@ -147,17 +148,17 @@ pub(super) fn bring_up(task: &SandboxTask) -> Result<()> {
     }
 }
 
-fn start_all(servers: &mut Servers, node: bool) -> Result<()> {
+fn start_all(servers: &mut Servers, with_node: bool) -> Result<()> {
     fs::create_dir(servers.folder.join("log"))?;
     bring_network_up()?;
     pki::make(&servers.folder)?;
     say("step", "certificates made");
     control_plane::start(servers)?;
-    kwok::start(servers)?;
-    if node {
-        bail!("the real node is not built yet");
+    if with_node {
+        node::start(servers)
+    } else {
+        kwok::start(servers)
     }
-    Ok(())
 }
 
 /// Loopback carries every address: nothing outside this namespace can be reached or can reach it.

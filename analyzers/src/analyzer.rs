@@ -17,6 +17,9 @@ pub enum Scope {
     Host,
 }
 
+/// Reads a plug-in's configuration.
+pub type ParseConfig = fn(&Value) -> Result<Parsed<Box<dyn Analyzer>>, ConfigError>;
+
 /// A row of the registry: everything that `explain`, the schema, the reference pages and lint know of a
 /// kind of analyzer.
 #[derive(Debug)]
@@ -34,7 +37,7 @@ pub struct AnalyzerKind {
     /// The collectors whose files it reads.
     pub needs: &'static [&'static str],
     /// Reads the plug-in's own configuration: the spec's object without the fields of [`Meta`].
-    pub parse: fn(&Value) -> Result<Parsed<Box<dyn Analyzer>>, ConfigError>,
+    pub parse: ParseConfig,
     /// The configuration's JSON Schema.
     pub schema: fn() -> Value,
 }
@@ -55,6 +58,18 @@ pub struct Meta {
     pub check_name: String,
     /// `strict`.
     pub strict: bool,
+}
+
+impl Meta {
+    /// The spec's title, or the kind's own.
+    #[must_use]
+    pub fn title_or(&self, default: impl Into<String>) -> String {
+        if self.check_name.is_empty() {
+            default.into()
+        } else {
+            self.check_name.clone()
+        }
+    }
 }
 
 /// One analyzer with its configuration.

@@ -4,6 +4,8 @@ use bundle::ReadError;
 use bundle::manifest::{Gap, GapReason};
 use serde::Serialize;
 
+use crate::outcome::Branch;
+
 /// The judgement of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -49,6 +51,69 @@ pub struct Finding {
     /// The icon's address.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub icon_uri: String,
+}
+
+impl Finding {
+    /// What an outcome says.
+    #[must_use]
+    pub fn of(verdict: Verdict, branch: &Branch) -> Self {
+        Self {
+            verdict: Some(verdict),
+            message: branch.message.clone(),
+            uri: branch.uri.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// What an outcome says, or, where none matched, a finding without a verdict.
+    #[must_use]
+    pub fn of_match(matched: Option<(Verdict, &Branch)>) -> Self {
+        matched.map_or_else(Self::default, |(verdict, branch)| Self::of(verdict, branch))
+    }
+
+    /// A stable id: the kind, and the subject where there is one.
+    #[must_use]
+    pub fn id(kind: &str, subject: &str) -> String {
+        if subject.is_empty() {
+            kind.to_owned()
+        } else {
+            format!("{kind}/{subject}")
+        }
+    }
+
+    /// Adds what to do, which only a warning or a failure calls for.
+    #[must_use]
+    pub fn with_remedy(self, remedy: impl Into<String>) -> Self {
+        match self.verdict {
+            Some(Verdict::Warn | Verdict::Fail) => Self {
+                remedy: remedy.into(),
+                ..self
+            },
+            _ => self,
+        }
+    }
+
+    /// Adds troubleshoot's icon.
+    #[must_use]
+    pub fn with_icon(self, icon: &Icon) -> Self {
+        Self {
+            icon_key: icon.key.to_owned(),
+            icon_uri: format!(
+                "https://troubleshoot.sh/images/analyzer-icons/{}",
+                icon.file
+            ),
+            ..self
+        }
+    }
+}
+
+/// Troubleshoot's icon for a kind of analyzer.
+#[derive(Debug, Clone, Copy)]
+pub struct Icon {
+    /// The key, `kubernetes_node_resources`.
+    pub key: &'static str,
+    /// The file and its size, `node-resources.svg?w=16&h=18`.
+    pub file: &'static str,
 }
 
 /// A Kubernetes object that a finding is about.

@@ -6,8 +6,13 @@
 #![warn(clippy::disallowed_methods)]
 
 pub mod analyzer;
+mod config;
+mod document;
 pub mod finding;
+mod host;
+pub mod outcome;
 pub mod rules;
+mod workload;
 
-pub use analyzer::{Analyzer, AnalyzerKind, Check, Evaluation, Scope, evaluate};
+pub use analyzer::{Analyzer, AnalyzerKind, Check, Evaluation, Meta, Scope, evaluate};
 pub use finding::{Finding, Judgement, NotEvaluated, Verdict};

@@ -1,6 +1,130 @@
-//! The analyzers: one file each, one `mod` line and one row here, both alphabetical.
+//! The analyzers: one file each, one `mod` line and one row here, both alphabetical; host analyzers' files
+//! begin with `host_`.
 
 use crate::analyzer::AnalyzerKind;
 
+mod cluster_version;
+mod custom_resource_definition;
+mod deployment_status;
+mod distribution;
+mod host_cpu;
+mod host_memory;
+mod host_os;
+mod statefulset_status;
+mod storage_class;
+
 /// Every analyzer, sorted by scope and name.
-pub const KINDS: &[&AnalyzerKind] = &[];
+pub const KINDS: &[&AnalyzerKind] = &[
+    &cluster_version::KIND,
+    &custom_resource_definition::KIND,
+    &deployment_status::KIND,
+    &distribution::KIND,
+    &statefulset_status::KIND,
+    &storage_class::KIND,
+    &host_cpu::KIND,
+    &host_os::KIND,
+    &host_memory::KIND,
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+    use syntax::yaml::{Limits, document};
+
+    use super::KINDS;
+    use crate::analyzer::{AnalyzerKind, HEADINGS, Scope};
+
+    /// The YAML block of the documentation.
+    fn example(kind: &AnalyzerKind) -> Value {
+        let docs = (kind.docs)();
+        let (_, rest) = docs.split_once("```yaml\n").expect("an example in YAML");
+        let (text, _) = rest.split_once("```").expect("an example that ends");
+        let read = document(text, &Limits::default()).expect("an example that is YAML");
+        read.root.to_json().expect("an example that is JSON, too")
+    }
+
+    #[test]
+    fn sorted_and_unique_by_scope_and_name() {
+        let keys: Vec<(Scope, &str)> = KINDS.iter().map(|kind| (kind.scope, kind.name)).collect();
+        let sorted: BTreeSet<_> = keys.iter().copied().collect();
+        assert_eq!(keys, sorted.into_iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn documented_under_every_heading() {
+        for kind in KINDS {
+            let docs = (kind.docs)();
+            let headings: Vec<&str> = docs.lines().filter(|line| line.starts_with("# ")).collect();
+            assert_eq!(headings, HEADINGS, "{}", kind.name);
+            let first = docs.lines().next().unwrap_or_default();
+            assert!(
+                first.len() > 10 && first.ends_with('.'),
+                "{}: {first}",
+                kind.name
+            );
+            for (heading, next) in HEADINGS.iter().zip(&HEADINGS[1..]) {
+                let (_, rest) = docs.split_once(heading).expect("the heading");
+                let (section, _) = rest.split_once(next).expect("the next heading");
+                assert!(section.trim().len() > 20, "{}: {heading}", kind.name);
+            }
+            assert!(!kind.summary.is_empty() && !kind.since.is_empty());
+            assert!(kind.scope == Scope::Host || !kind.needs.is_empty());
+        }
+    }
+
+    #[test]
+    fn examples_parse_and_hold_nothing_unknown() {
+        for kind in KINDS {
+            let mut example = example(kind);
+            let config = example
+                .get_mut(kind.name)
+                .and_then(Value::as_object_mut)
+                .expect("the kind's own key");
+            for common in ["checkName", "exclude", "strict", "annotations"] {
+                config.remove(common);
+            }
+            let parsed = (kind.parse)(&example[kind.name]).expect("a valid example");
+            assert_eq!(parsed.ignored, [""; 0], "{}", kind.name);
+        }
+    }
+
+    #[test]
+    fn schemas_are_objects_that_allow_the_example() {
+        for kind in KINDS {
+            let schema = (kind.schema)();
+            assert_eq!(schema["type"], "object", "{}", kind.name);
+            let example = example(kind);
+            let config = example[kind.name].as_object().expect("a mapping");
+            for field in config.keys() {
+                let common =
+                    ["checkName", "exclude", "strict", "annotations"].contains(&field.as_str());
+                assert!(
+                    common || schema["properties"].get(field).is_some(),
+                    "{}: {field} is not in the schema",
+                    kind.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the test looks at the sources, the crate does not"
+    )]
+    fn every_file_is_registered() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/rules");
+        let registry = include_str!("mod.rs");
+        for entry in std::fs::read_dir(folder).expect("the folder of rules") {
+            let name = entry.expect("an entry").file_name();
+            let name = name.to_string_lossy();
+            let module = name.trim_end_matches(".rs");
+            if module == "mod" {
+                continue;
+            }
+            assert!(registry.contains(&format!("&{module}::KIND,")), "{name}");
+        }
+    }
+}

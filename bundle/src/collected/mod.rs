@@ -75,6 +75,14 @@ pub struct Name {
     pub namespace: String,
 }
 
+/// An object of which only the name is of interest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Named {
+    /// Name and namespace.
+    pub metadata: Name,
+}
+
 /// `ObjectMeta` with what is used to find and to classify objects.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]

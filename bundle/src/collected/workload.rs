@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::Name;
 
-/// A Deployment or a StatefulSet.
+/// A Deployment or a `StatefulSet`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Workload {

@@ -1,0 +1,135 @@
+//! Reading the documents that analyzers judge, and never taking a part for the whole.
+
+use std::sync::Arc;
+
+use bundle::Files;
+use bundle::manifest::{Gap, GapReason};
+use serde::de::DeserializeOwned;
+
+use crate::finding::NotEvaluated;
+
+/// A document that is judged as a whole. Where the manifest says that part of it is missing, there is no
+/// judgement: half a node list has a count, too, and a wrong one.
+pub(crate) fn document<T>(files: &Files, path: &str) -> Result<Arc<T>, NotEvaluated>
+where
+    T: DeserializeOwned + Send + Sync + 'static,
+{
+    let document = files.decoded(path)?;
+    match missing(files, path) {
+        Some(reason) => Err(reason),
+        None => Ok(document),
+    }
+}
+
+/// The documents of one kind in several namespaces, with what was not seen.
+pub(crate) struct Documents<T> {
+    /// Where each lies, and the document, sorted by path where the pattern asked for all.
+    pub(crate) read: Vec<(String, Arc<T>)>,
+    /// Why some are missing.
+    pub(crate) unseen: Option<NotEvaluated>,
+}
+
+impl<T: DeserializeOwned + Send + Sync + 'static> Documents<T> {
+    /// `<folder>/<namespace>.json` for each of the namespaces in the order given, for all that there are
+    /// where none is given. What cannot be read is remembered, and the rest is read.
+    pub(crate) fn read(
+        files: &Files,
+        folder: &str,
+        namespaces: &[String],
+    ) -> Result<Self, NotEvaluated> {
+        if namespaces.is_empty() {
+            return Self::read_all(files, folder);
+        }
+        let mut documents = Self {
+            read: Vec::new(),
+            unseen: None,
+        };
+        for namespace in namespaces {
+            documents.add(files, &format!("{folder}/{namespace}.json"));
+        }
+        documents.or_nothing()
+    }
+
+    fn read_all(files: &Files, folder: &str) -> Result<Self, NotEvaluated> {
+        let pattern = format!("{folder}/*.json");
+        let mut documents = Self {
+            read: Vec::new(),
+            unseen: None,
+        };
+        for path in files.glob(&pattern)? {
+            documents.add(files, path.as_str());
+        }
+        if let Some(reason) = missing(files, &pattern) {
+            documents.unseen = Some(reason);
+        }
+        if documents.read.is_empty() && documents.unseen.is_none() {
+            return Err(match files.gaps(&pattern).next() {
+                Some(gap) => NotEvaluated::from_gap(&pattern, gap),
+                None => NotEvaluated::Unknown(format!("{pattern} was not collected")),
+            });
+        }
+        documents.or_nothing()
+    }
+
+    fn add(&mut self, files: &Files, path: &str) {
+        match files.decoded(path) {
+            Ok(document) => {
+                self.read.push((path.to_owned(), document));
+                if let Some(reason) = missing(files, path) {
+                    self.unseen.get_or_insert(reason);
+                }
+            }
+            Err(error) => {
+                self.unseen.get_or_insert(error.into());
+            }
+        }
+    }
+
+    /// What is missing is the whole answer when nothing could be read.
+    fn or_nothing(self) -> Result<Self, NotEvaluated> {
+        match self.unseen {
+            Some(reason) if self.read.is_empty() => Err(reason),
+            _ => Ok(self),
+        }
+    }
+}
+
+/// Why part of what matches `pattern` is missing, as far as the manifest knows; an API that does not
+/// exist leaves nothing out.
+pub(crate) fn missing(files: &Files, pattern: &str) -> Option<NotEvaluated> {
+    let mut gaps = files
+        .gaps(pattern)
+        .filter(|gap| gap.reason != GapReason::Absent);
+    let first = gaps.next()?;
+    let more = gaps.count();
+    let mut reason = describe(first);
+    if more > 0 {
+        reason = format!("{reason}; and {more} more, listed in manifest.json");
+    }
+    Some(NotEvaluated::Unknown(reason))
+}
+
+fn describe(gap: &Gap) -> String {
+    format!("{}: {}: {}", gap.path, gap.reason.phrase(), gap.detail)
+}
+
+/// Whether a value was masked by redaction, so that nothing can be said of what it was.
+#[must_use]
+pub(crate) fn is_masked(text: &str) -> bool {
+    text.contains("***HIDDEN***") || text.contains("***TOKEN_")
+}
+
+/// Refuses to judge a masked value.
+pub(crate) fn unmasked(text: &str) -> Result<&str, NotEvaluated> {
+    if is_masked(text) {
+        Err(redacted())
+    } else {
+        Ok(text)
+    }
+}
+
+/// The answer to a masked value.
+#[must_use]
+pub(crate) fn redacted() -> NotEvaluated {
+    NotEvaluated::Unknown("value is redacted".to_owned())
+}

@@ -485,12 +485,12 @@ impl<'a> Evaluation<'a> {
             },
             Node::Field(name) => Ok(values
                 .into_iter()
-                .filter_map(|value| member(value, name))
+                .filter_map(|value| member(&value, name))
                 .collect()),
             Node::Wildcard => {
                 let mut found = Vec::new();
                 for value in values {
-                    let children = children(value);
+                    let children = children(&value);
                     self.step(children.len())?;
                     found.extend(children);
                 }
@@ -506,7 +506,7 @@ impl<'a> Evaluation<'a> {
             Node::Slice(slice) => {
                 let mut found = Vec::new();
                 for value in values {
-                    slice.select(value, &mut found)?;
+                    slice.select(&value, &mut found)?;
                 }
                 Ok(found)
             }
@@ -526,7 +526,7 @@ impl<'a> Evaluation<'a> {
                             "{value} is not array or slice and cannot be filtered"
                         ));
                     };
-                    for item in children(value) {
+                    for item in children(&value) {
                         if self.passes(filter, &item)? {
                             found.push(item);
                         }
@@ -539,7 +539,7 @@ impl<'a> Evaluation<'a> {
 
     /// Every value below that has members itself, parents before children.
     fn descend(&mut self, value: Found<'a>, found: &mut Values<'a>) -> Result<(), JsonPathError> {
-        let children = children(value.clone());
+        let children = children(&value);
         self.step(children.len())?;
         if children.is_empty() {
             return Ok(());
@@ -573,7 +573,7 @@ impl<'a> Evaluation<'a> {
 }
 
 impl Slice {
-    fn select<'a>(&self, value: Found<'a>, found: &mut Values<'a>) -> Result<(), JsonPathError> {
+    fn select<'a>(&self, value: &Found<'a>, found: &mut Values<'a>) -> Result<(), JsonPathError> {
         let length = match value.as_ref() {
             Value::Null => return Ok(()),
             Value::Array(items) => i64::try_from(items.len()).unwrap_or(i64::MAX),
@@ -628,7 +628,7 @@ fn index(checked: i64) -> usize {
     usize::try_from(checked).unwrap_or(usize::MAX)
 }
 
-fn member<'a>(value: Found<'a>, name: &str) -> Option<Found<'a>> {
+fn member<'a>(value: &Found<'a>, name: &str) -> Option<Found<'a>> {
     match value {
         Cow::Borrowed(value) => value.as_object()?.get(name).map(Cow::Borrowed),
         // What an evaluation owns are literals and bytes, which have no members.
@@ -637,18 +637,16 @@ fn member<'a>(value: Found<'a>, name: &str) -> Option<Found<'a>> {
 }
 
 /// The members of an object, the items of a list, the bytes of a text.
-fn children(value: Found<'_>) -> Values<'_> {
-    match &value {
-        Cow::Borrowed(Value::Object(members)) => members.values().map(Cow::Borrowed).collect(),
-        Cow::Borrowed(Value::Array(items)) => items.iter().map(Cow::Borrowed).collect(),
-        other => match other.as_ref() {
-            Value::String(text) => text
-                .bytes()
-                .map(|byte| Cow::Owned(Value::from(byte)))
-                .collect(),
-            _ => Vec::new(),
-        },
+fn children<'a>(value: &Found<'a>) -> Values<'a> {
+    if let Cow::Borrowed(value) = value {
+        match value {
+            Value::Object(members) => return members.values().map(Cow::Borrowed).collect(),
+            Value::Array(items) => return items.iter().map(Cow::Borrowed).collect(),
+            _ => {}
+        }
     }
+    let bytes = value.as_str().unwrap_or_default().bytes();
+    bytes.map(|byte| Cow::Owned(Value::from(byte))).collect()
 }
 
 fn compare(operator: &str, left: &Value, right: &Value) -> Result<bool, JsonPathError> {

@@ -7,6 +7,7 @@
 )]
 
 mod command;
+mod deny;
 mod rig;
 mod test;
 
@@ -22,6 +23,8 @@ enum Task {
     /// Real servers for tests: start, stop, look
     #[command(subcommand)]
     Rig(rig::RigTask),
+    /// Bans, licences and sources of deny.toml
+    Deny,
     /// Every test: without servers, against real ones, against a real node
     Test(test::TestTask),
 }
@@ -35,6 +38,7 @@ fn project_root() -> PathBuf {
 fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::Rig(task) => rig::run(task),
+        Task::Deny => deny::check(&project_root()),
         Task::Test(task) => test::test(&task),
     };
     rig::finish();

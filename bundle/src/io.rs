@@ -1,6 +1,7 @@
 //! The doors to files and threads. This crate defines them; the product opens them.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Random access to bytes that do not change while they are read: an archive file, a member of a folder.
 pub trait ReadAt: Send + Sync {
@@ -11,7 +12,7 @@ pub trait ReadAt: Send + Sync {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
 }
 
-impl ReadAt for Vec<u8> {
+impl ReadAt for [u8] {
     fn size(&self) -> io::Result<u64> {
         Ok(self.len() as u64)
     }
@@ -22,6 +23,16 @@ impl ReadAt for Vec<u8> {
         let bytes = end.and_then(|end| self.get(start..end));
         buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
+    }
+}
+
+impl ReadAt for Vec<u8> {
+    fn size(&self) -> io::Result<u64> {
+        self.as_slice().size()
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.as_slice().read_exact_at(buffer, offset)
     }
 }
 
@@ -53,17 +64,22 @@ pub trait Source: Send + Sync {
     fn entries(&self) -> io::Result<Vec<SourceEntry>>;
 
     /// Opens a regular file that [`Source::entries`] named, following no link on the way.
-    fn open(&self, path: &str) -> io::Result<Box<dyn ReadAt>>;
+    fn open(&self, path: &str) -> io::Result<Arc<dyn ReadAt>>;
 }
 
 /// The archive file under construction.
 pub trait ArchiveFile: Write + Send {
-    /// Sets `bytes` beyond the current end aside for [`ArchiveFile::release`], so that the tail still fits
-    /// on a full disk. Does nothing where the file system cannot.
+    /// Sets `bytes` of the disk aside until [`ArchiveFile::release`], so that the tail still fits when the
+    /// disk is full: an unlinked, preallocated file beside the archive will do. Does nothing where the file
+    /// system cannot.
     fn reserve(&mut self, bytes: u64) -> io::Result<()>;
 
     /// Gives the reserve back before the tail is written.
     fn release(&mut self) -> io::Result<()>;
+
+    /// Cuts the file back to its first `length` bytes and goes on writing there: what a failed write left
+    /// half done is taken back.
+    fn cut(&mut self, length: u64) -> io::Result<()>;
 
     /// Makes what was written durable.
     fn sync(&mut self) -> io::Result<()>;
@@ -75,10 +91,10 @@ pub trait Spool: Send + Sync {
     fn create(&self) -> io::Result<Box<dyn SpoolFile>>;
 }
 
-/// One spool file: written once, then read once from the start.
+/// One spool file: written once from start to end, then read anywhere.
 pub trait SpoolFile: Write + Send {
-    /// Turns to reading, from the first byte.
-    fn rewind(self: Box<Self>) -> io::Result<Box<dyn Read + Send>>;
+    /// Turns to reading. The file goes away with the last reader.
+    fn finish(self: Box<Self>) -> io::Result<Arc<dyn ReadAt>>;
 }
 
 /// Threads for compression and redaction.
@@ -114,13 +130,68 @@ impl Write for MemorySpoolFile {
 }
 
 impl SpoolFile for MemorySpoolFile {
-    fn rewind(self: Box<Self>) -> io::Result<Box<dyn Read + Send>> {
-        Ok(Box::new(io::Cursor::new(self.0)))
+    fn finish(self: Box<Self>) -> io::Result<Arc<dyn ReadAt>> {
+        Ok(Arc::new(self.0))
     }
 }
 
 impl Spool for MemorySpool {
     fn create(&self) -> io::Result<Box<dyn SpoolFile>> {
         Ok(Box::new(MemorySpoolFile(Vec::new())))
+    }
+}
+
+/// An archive file in memory, for tests: clones share the bytes, so one clone is written and another read.
+#[derive(Debug, Default, Clone)]
+pub struct MemoryFile(Arc<Mutex<Vec<u8>>>);
+
+impl MemoryFile {
+    /// What was written so far.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Write for MemoryFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl ArchiveFile for MemoryFile {
+    fn reserve(&mut self, _bytes: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn release(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        file.truncate(usize::try_from(length).map_err(io::Error::other)?);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl ReadAt for MemoryFile {
+    fn size(&self) -> io::Result<u64> {
+        let file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        file.size()
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        file.read_exact_at(buffer, offset)
     }
 }

@@ -1,0 +1,175 @@
+//! Random access to a tar stream that lies in blocks: only the blocks asked for are inflated.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::member;
+use crate::io::ReadAt;
+
+/// How many inflated blocks are kept. Ours are 1 MiB each.
+const CACHED: usize = 8;
+
+/// Where one block of the stream lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// Where its inflated bytes begin in the stream.
+    pub(crate) start: u64,
+    /// How many inflated bytes it holds.
+    pub(crate) inflated: u32,
+    /// Where it begins in its file.
+    pub(crate) offset: u64,
+    /// How many bytes it takes there.
+    pub(crate) stored: u32,
+    /// How and where it is stored.
+    pub(crate) kind: Stored,
+}
+
+/// How and where a block is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// A gzip member of the archive.
+    Member,
+    /// A gzip member of the spool file into which a foreign archive was unpacked.
+    Spooled,
+    /// The bytes themselves, in the archive.
+    Plain,
+}
+
+/// The blocks of a stream.
+pub(crate) struct Blocks {
+    archive: Arc<dyn ReadAt>,
+    spool: Option<Arc<dyn ReadAt>>,
+    table: Vec<Block>,
+    cache: Mutex<VecDeque<(usize, Arc<Vec<u8>>)>>,
+}
+
+impl Blocks {
+    /// `table` is sorted by `start` and without gaps.
+    pub(crate) fn new(
+        archive: Arc<dyn ReadAt>,
+        spool: Option<Arc<dyn ReadAt>>,
+        table: Vec<Block>,
+    ) -> Self {
+        Self {
+            archive,
+            spool,
+            table,
+            cache: Mutex::default(),
+        }
+    }
+
+    /// The stream's length.
+    pub(crate) fn length(&self) -> u64 {
+        let last = self.table.last();
+        last.map_or(0, |block| block.start + u64::from(block.inflated))
+    }
+
+    /// The table, for the index.
+    pub(crate) fn table(&self) -> &[Block] {
+        &self.table
+    }
+
+    /// Fills `buffer` from `position`.
+    pub(crate) fn read_exact_at(&self, mut buffer: &mut [u8], mut position: u64) -> io::Result<()> {
+        while !buffer.is_empty() {
+            let (index, block) = self.find(position)?;
+            let bytes = self.load(index, block, true)?;
+            let inner = usize::try_from(position - block.start).map_err(io::Error::other)?;
+            let available = bytes.get(inner..).unwrap_or_default();
+            let length = available.len().min(buffer.len());
+            let (now, later) = buffer.split_at_mut(length);
+            now.copy_from_slice(&available[..length]);
+            buffer = later;
+            position += length as u64;
+        }
+        Ok(())
+    }
+
+    fn find(&self, position: u64) -> io::Result<(usize, Block)> {
+        let after = self.table.partition_point(|block| block.start <= position);
+        let index = after.checked_sub(1).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let block = self.table[index];
+        if position >= block.start + u64::from(block.inflated) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok((index, block))
+    }
+
+    /// A block's inflated bytes. `keep` is false for a reader that will not come back.
+    fn load(&self, index: usize, block: Block, keep: bool) -> io::Result<Arc<Vec<u8>>> {
+        {
+            let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(at) = cache.iter().position(|(cached, _)| *cached == index)
+                && let Some((_, bytes)) = cache.remove(at)
+            {
+                cache.push_back((index, Arc::clone(&bytes)));
+                return Ok(bytes);
+            }
+        }
+        let file = match block.kind {
+            Stored::Member | Stored::Plain => &self.archive,
+            Stored::Spooled => self.spool.as_ref().ok_or(io::ErrorKind::NotFound)?,
+        };
+        let mut stored = vec![0; block.stored as usize];
+        file.read_exact_at(&mut stored, block.offset)?;
+        let bytes = Arc::new(match block.kind {
+            Stored::Plain => stored,
+            Stored::Member | Stored::Spooled => member::inflate(&stored, block.inflated as usize)
+                .map_err(|damaged| io::Error::new(io::ErrorKind::InvalidData, damaged))?,
+        });
+        if keep {
+            let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            if cache.len() == CACHED {
+                cache.pop_front();
+            }
+            cache.push_back((index, Arc::clone(&bytes)));
+        }
+        Ok(bytes)
+    }
+}
+
+/// Reads a part of a stream from its start to its end.
+pub(crate) struct StreamReader {
+    blocks: Arc<Blocks>,
+    position: u64,
+    end: u64,
+    current: Option<(u64, Arc<Vec<u8>>)>,
+}
+
+impl StreamReader {
+    pub(crate) fn new(blocks: Arc<Blocks>, start: u64, size: u64) -> Self {
+        Self {
+            blocks,
+            position: start,
+            end: start.saturating_add(size),
+            current: None,
+        }
+    }
+}
+
+impl Read for StreamReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.position >= self.end || buffer.is_empty() {
+            return Ok(0);
+        }
+        let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
+        loop {
+            if let Some((start, bytes)) = &self.current {
+                let inner = usize::try_from(self.position - start).map_err(io::Error::other)?;
+                if let Some(available) = bytes.get(inner..).filter(|rest| !rest.is_empty()) {
+                    let length = available.len().min(buffer.len()).min(left);
+                    buffer[..length].copy_from_slice(&available[..length]);
+                    self.position += length as u64;
+                    return Ok(length);
+                }
+            }
+            let (index, block) = self.blocks.find(self.position)?;
+            // A block that lies wholly inside this file is of no use to the reader of another.
+            let block_end = block.start + u64::from(block.inflated);
+            let shared = self.position > block.start || block_end > self.end;
+            let bytes = self.blocks.load(index, block, shared)?;
+            self.current = Some((block.start, bytes));
+        }
+    }
+}

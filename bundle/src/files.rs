@@ -1,20 +1,55 @@
 //! A read-only view of a bundle's files, wherever they lie: in an archive just written, in a stranger's
 //! archive, in a folder, in memory.
 
-use std::collections::BTreeMap;
-use std::io::Read;
-use std::sync::Arc;
+use std::any::{Any, TypeId};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::io::{self, Read};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
+use syntax::glob::FileGlob;
 
-use crate::manifest::{Gap, Manifest};
+use crate::archive::Problem;
+use crate::archive::contents::{Content, Contents, Listing, Node};
+use crate::manifest::{Gap, GapReason, Manifest};
+use crate::overlap::{Dialect, Pattern};
 use crate::path::BundlePath;
 
-/// A bundle's files.
+/// How many links are followed from one path to a file.
+const MAX_LINKS: usize = 8;
+
+/// A bundle's files. What the tool itself wrote after the analysis (`analysis.json` and the others of
+/// [`crate::manifest::AFTER_ANALYSIS`]) is no evidence and is not among them: see [`Files::report`].
 pub struct Files {
-    entries: BTreeMap<BundlePath, Vec<u8>>,
+    entries: BTreeMap<BundlePath, Node>,
+    reports: BTreeMap<BundlePath, Node>,
+    /// Links that lead to a folder, with that folder's path and a slash.
+    folder_links: Vec<(BundlePath, String)>,
+    contents: Contents,
+    root: Option<String>,
+    newest: i64,
     manifest: Option<Manifest>,
+    gaps: Vec<(Pattern, Gap)>,
+    problems: Vec<Problem>,
+    document_bytes: u64,
+    decoded: Mutex<HashMap<(BundlePath, TypeId), Arc<Decoded>>>,
+}
+
+/// A document's one decoding.
+type Decoded = OnceLock<Result<Arc<dyn Any + Send + Sync>, ReadError>>;
+
+impl fmt::Debug for Files {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Files")
+            .field("root", &self.root)
+            .field("entries", &self.entries.len())
+            .field("problems", &self.problems)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a file could not be read.
@@ -57,9 +92,54 @@ impl Files {
         entries: impl IntoIterator<Item = (BundlePath, Vec<u8>)>,
         manifest: Option<Manifest>,
     ) -> Self {
-        Self {
-            entries: entries.into_iter().collect(),
+        let nodes = entries.into_iter().map(|(path, bytes)| {
+            let content = Content::Memory(bytes.into());
+            (
+                path,
+                Node::File {
+                    content,
+                    modified: 0,
+                },
+            )
+        });
+        Self::new(Listing {
+            nodes: nodes.collect(),
             manifest,
+            ..Listing::default()
+        })
+    }
+
+    /// The view of what an opener listed.
+    pub(crate) fn new(listing: Listing) -> Self {
+        let Listing {
+            nodes: mut entries,
+            contents,
+            root,
+            manifest,
+            problems,
+            document_bytes,
+        } = listing;
+        let mut reports = BTreeMap::new();
+        if manifest.is_some() {
+            for path in crate::manifest::AFTER_ANALYSIS {
+                reports.extend(entries.remove_entry(path));
+            }
+        }
+        let times = entries.values().map(Node::modified);
+        let newest = times.max().unwrap_or(0);
+        let folder_links = folder_links(&entries);
+        Self {
+            gaps: manifest.as_ref().map(gaps_of).unwrap_or_default(),
+            entries,
+            reports,
+            folder_links,
+            contents,
+            root,
+            newest,
+            manifest,
+            problems,
+            document_bytes,
+            decoded: Mutex::default(),
         }
     }
 
@@ -71,40 +151,73 @@ impl Files {
     /// Whether the file is there, following links.
     #[must_use]
     pub fn contains(&self, path: &str) -> bool {
-        self.entries.contains_key(path)
+        self.resolve(path).is_ok()
     }
 
-    /// The paths that match a glob with the semantics of Go's `filepath.Glob`, sorted, links included.
+    /// The paths that match a glob with the semantics of Go's `filepath.Glob`, sorted: files, links to files, and
+    /// files seen through a link to their folder. A pattern that cannot be read is [`ReadError::Malformed`].
     pub fn glob(&self, pattern: &str) -> Result<Vec<BundlePath>, ReadError> {
-        let _ = pattern;
-        Ok(Vec::new())
+        let glob = FileGlob::new(pattern).map_err(|error| ReadError::Malformed {
+            path: pattern.to_owned(),
+            reason: error.to_string(),
+        })?;
+        let mut found: Vec<BundlePath> = below(&self.entries, glob.prefix())
+            .map(|(path, _)| path)
+            .filter(|path| glob.matches(path.as_str()) && !self.is_folder_link(path))
+            .cloned()
+            .collect();
+        for (link, folder) in &self.folder_links {
+            let inside = below(&self.entries, folder);
+            let inside = inside.filter_map(|(path, _)| path.as_str().strip_prefix(folder.as_str()));
+            let aliases = inside.map(|rest| format!("{link}/{rest}"));
+            found.extend(
+                aliases
+                    .filter(|alias| glob.matches(alias))
+                    .filter_map(|alias| BundlePath::new(alias).ok()),
+            );
+        }
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
     }
 
-    /// A file's bytes, following links. Files above the cap for documents are refused: stream them.
+    /// A file's bytes, following links. Files above the cap for documents
+    /// ([`Limits::document_bytes`](crate::archive::Limits::document_bytes)) are refused: stream them.
     pub fn read(&self, path: &str) -> Result<Arc<[u8]>, ReadError> {
-        match self.entries.get(path) {
-            Some(bytes) => Ok(Arc::from(bytes.as_slice())),
-            None => Err(self.missing(path)),
+        let (_, content) = self.file(path)?;
+        self.read_content(path, content)
+    }
+
+    /// A file that the tool wrote after the analysis, which the other methods do not show.
+    pub fn report(&self, path: &str) -> Result<Arc<[u8]>, ReadError> {
+        match self.reports.get(path) {
+            Some(Node::File { content, .. }) => self.read_content(path, content),
+            _ => self.read(path),
         }
     }
 
     /// A file as a stream, following links.
-    pub fn open(&self, path: &str) -> Result<Box<dyn Read + Send + '_>, ReadError> {
-        match self.entries.get(path) {
-            Some(bytes) => Ok(Box::new(bytes.as_slice())),
-            None => Err(self.missing(path)),
-        }
+    pub fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, ReadError> {
+        let (_, content) = self.file(path)?;
+        self.contents
+            .open(content)
+            .map_err(|error| unreadable(path, &error))
     }
 
-    /// Bytes `offset .. offset + length` of a file, following links.
+    /// Bytes `offset .. offset + length` of a file, following links; fewer where the file ends before.
     pub fn read_range(&self, path: &str, offset: u64, length: usize) -> Result<Vec<u8>, ReadError> {
-        let _ = (offset, length);
-        self.read(path).map(|bytes| bytes.to_vec())
+        let (_, content) = self.file(path)?;
+        let left = content.size().saturating_sub(offset);
+        let length = usize::try_from(left).unwrap_or(usize::MAX).min(length);
+        let mut bytes = vec![0; length];
+        let read = self.contents.read_exact_at(content, &mut bytes, offset);
+        read.map_err(|error| unreadable(path, &error))?;
+        Ok(bytes)
     }
 
     /// A file's length in bytes, following links.
     pub fn length(&self, path: &str) -> Result<u64, ReadError> {
-        self.read(path).map(|bytes| bytes.len() as u64)
+        self.file(path).map(|(_, content)| content.size())
     }
 
     /// A JSON document as a typed projection, decoded once per path and type, however many analyzers ask.
@@ -112,21 +225,33 @@ impl Files {
     where
         T: DeserializeOwned + Send + Sync + 'static,
     {
-        let bytes = self.read(path)?;
-        serde_json::from_slice(&bytes)
-            .map(Arc::new)
-            .map_err(|error| ReadError::Malformed {
-                path: path.to_owned(),
-                reason: error.to_string(),
-            })
+        let (resolved, content) = self.file(path)?;
+        let key = (resolved.clone(), TypeId::of::<T>());
+        let cell = {
+            let mut decoded = self.decoded.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(decoded.entry(key).or_default())
+        };
+        let value = cell.get_or_init(|| {
+            let bytes = self.read_content(path, content)?;
+            let value: T =
+                serde_json::from_slice(&bytes).map_err(|error| ReadError::Malformed {
+                    path: path.to_owned(),
+                    reason: error.to_string(),
+                })?;
+            Ok(Arc::new(value))
+        });
+        let value = Arc::clone(value.as_ref().map_err(Clone::clone)?);
+        let value = value.downcast();
+        Ok(value.unwrap_or_else(|_| unreachable!("the key holds the type")))
     }
 
-    /// When the file was collected: the manifest's time, else the newest member's modification time.
+    /// When the bundle was collected: the manifest's time, else the newest member's modification time.
     #[must_use]
     pub fn collected_at(&self) -> Timestamp {
-        self.manifest
-            .as_ref()
-            .map_or(Timestamp::UNIX_EPOCH, |manifest| manifest.collected_at)
+        match &self.manifest {
+            Some(manifest) => manifest.collected_at,
+            None => Timestamp::from_second(self.newest).unwrap_or(Timestamp::UNIX_EPOCH),
+        }
     }
 
     /// The manifest, where the bundle has one.
@@ -135,17 +260,207 @@ impl Files {
         self.manifest.as_ref()
     }
 
+    /// The archive's top folder, where it has one.
+    #[must_use]
+    pub fn root(&self) -> Option<&str> {
+        self.root.as_deref()
+    }
+
+    /// What is wrong with the archive, though it could be read: refused members, duplicates, damage.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
     /// The gaps whose files could have matched `pattern` (a path or a glob as in [`Files::glob`]): what an
-    /// analyzer that reads "all of them" has not seen.
-    pub fn gaps<'a>(&'a self, pattern: &'a str) -> impl Iterator<Item = &'a Gap> + 'a {
-        let _ = pattern;
-        self.manifest
+    /// analyzer that reads "all of them" has not seen. Files that redaction withheld are among them.
+    pub fn gaps<'a>(&'a self, pattern: &str) -> impl Iterator<Item = &'a Gap> + use<'a> {
+        let pattern = Pattern::new(pattern, Dialect::Go);
+        self.gaps
             .iter()
-            .flat_map(|manifest| &manifest.collectors)
-            .flat_map(|collector| &collector.gaps)
+            .filter(move |(gap, _)| gap.overlaps(&pattern))
+            .map(|(_, gap)| gap)
+    }
+
+    /// Compares everything that can be compared: checksums of the archive, digests and places of its index.
+    /// Reads the whole archive; what is wrong is returned.
+    #[must_use]
+    pub fn verify(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for (path, node) in self.entries.iter().chain(&self.reports) {
+            if let Node::File { content, .. } = node
+                && let Err(error) = self.contents.verify(content)
+            {
+                problems.push(Problem::Damaged {
+                    path: path.to_string(),
+                    reason: error.to_string(),
+                });
+            }
+        }
+        problems
+    }
+
+    fn read_content(&self, path: &str, content: &Content) -> Result<Arc<[u8]>, ReadError> {
+        if content.size() > self.document_bytes {
+            return Err(ReadError::Unreadable {
+                path: path.to_owned(),
+                reason: format!(
+                    "it has {} bytes, a document may have {}",
+                    content.size(),
+                    self.document_bytes
+                ),
+            });
+        }
+        self.contents
+            .read(content)
+            .map_err(|error| unreadable(path, &error))
+    }
+
+    /// The file at the end of the links, with its path.
+    fn file(&self, path: &str) -> Result<(&BundlePath, &Content), ReadError> {
+        let (resolved, content) = self.resolve(path)?;
+        match self.withheld(resolved) {
+            Some(gap) => Err(ReadError::Gap {
+                path: path.to_owned(),
+                gap: gap.clone(),
+            }),
+            None => Ok((resolved, content)),
+        }
+    }
+
+    fn withheld(&self, path: &BundlePath) -> Option<&Gap> {
+        let withheld = &self.manifest.as_ref()?.redaction.withheld;
+        if !withheld.contains_key(path.as_str()) {
+            return None;
+        }
+        let gaps = self.gaps.iter().map(|(_, gap)| gap);
+        gaps.rev().find(|gap| gap.path == path.as_str())
+    }
+
+    fn resolve(&self, path: &str) -> Result<(&BundlePath, &Content), ReadError> {
+        let mut current = match BundlePath::new(path) {
+            Ok(path) => path.as_str().to_owned(),
+            Err(_) => return Err(ReadError::NotFound(path.to_owned())),
+        };
+        let mut seen = vec![current.clone()];
+        loop {
+            if let Some((found, Node::File { content, .. })) =
+                self.entries.get_key_value(current.as_str())
+            {
+                return Ok((found, content));
+            }
+            let Some(next) = self.follow(&current) else {
+                return Err(match seen.len() {
+                    1 => self.missing(path),
+                    _ => ReadError::Unreadable {
+                        path: path.to_owned(),
+                        reason: format!(
+                            "it is a link to {current}, which is not a file in the bundle"
+                        ),
+                    },
+                });
+            };
+            let cycle = seen.contains(&next);
+            seen.push(next.clone());
+            if cycle || seen.len() > MAX_LINKS + 1 {
+                let what = if cycle {
+                    "links in a circle"
+                } else {
+                    "more than 8 links"
+                };
+                return Err(ReadError::Unreadable {
+                    path: path.to_owned(),
+                    reason: format!("it leads through {what}: {}", seen.join(" → ")),
+                });
+            }
+            current = next;
+        }
+    }
+
+    /// The path with the first link on its way replaced by what it leads to.
+    fn follow(&self, path: &str) -> Option<String> {
+        let ends = path
+            .match_indices('/')
+            .map(|(at, _)| at)
+            .chain([path.len()]);
+        for end in ends {
+            if let Some(Node::Link { target, .. }) = self.entries.get(&path[..end]) {
+                return Some(format!("{target}{}", &path[end..]));
+            }
+        }
+        None
+    }
+
+    fn is_folder_link(&self, path: &BundlePath) -> bool {
+        let found = self
+            .folder_links
+            .binary_search_by(|(link, _)| link.cmp(path));
+        found.is_ok()
     }
 
     fn missing(&self, path: &str) -> ReadError {
-        ReadError::NotFound(path.to_owned())
+        match self.gaps(path).next() {
+            Some(gap) => ReadError::Gap {
+                path: path.to_owned(),
+                gap: gap.clone(),
+            },
+            None => ReadError::NotFound(path.to_owned()),
+        }
+    }
+}
+
+/// The entries that are `prefix` or lie below it; all of them where it is empty.
+fn below<'a>(
+    entries: &'a BTreeMap<BundlePath, Node>,
+    prefix: &'a str,
+) -> impl Iterator<Item = (&'a BundlePath, &'a Node)> {
+    let range = entries.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+    range.take_while(move |(path, _)| path.as_str().starts_with(prefix))
+}
+
+/// The links that lead to a folder, directly or through other links, sorted by path.
+fn folder_links(entries: &BTreeMap<BundlePath, Node>) -> Vec<(BundlePath, String)> {
+    let mut links = Vec::new();
+    for (path, node) in entries {
+        let mut node = Some(node);
+        for _ in 0..MAX_LINKS {
+            let Some(Node::Link { target, .. }) = node else {
+                break;
+            };
+            let folder = format!("{target}/");
+            if below(entries, &folder).next().is_some() {
+                links.push((path.clone(), folder));
+                break;
+            }
+            node = entries.get(target.as_str());
+        }
+    }
+    links
+}
+
+/// The manifest's gaps, and one for every file that redaction withheld.
+fn gaps_of(manifest: &Manifest) -> Vec<(Pattern, Gap)> {
+    let recorded = manifest
+        .collectors
+        .iter()
+        .flat_map(|collector| collector.gaps.iter().cloned());
+    let withheld = manifest
+        .redaction
+        .withheld
+        .iter()
+        .map(|(path, reason)| Gap {
+            path: path.clone(),
+            reason: GapReason::Withheld,
+            detail: reason.clone(),
+        });
+    let gaps = recorded.chain(withheld);
+    gaps.map(|gap| (Pattern::new(&gap.path, Dialect::Gap), gap))
+        .collect()
+}
+
+fn unreadable(path: &str, error: &io::Error) -> ReadError {
+    ReadError::Unreadable {
+        path: path.to_owned(),
+        reason: error.to_string(),
     }
 }

@@ -4,16 +4,18 @@
 //! No cluster, no runtime, no file system: bytes come and go through the traits of [`io`], which the
 //! product implements. Checks write a bundle, analyzers read a bundle, and the bundle is the only thing
 //! they share.
+#![warn(clippy::disallowed_methods)]
 
 pub mod archive;
 pub mod collected;
 pub mod files;
 pub mod io;
 pub mod manifest;
+mod overlap;
 pub mod path;
 pub mod redact;
 
-pub use archive::{ArchiveWriter, FileSink, WriteError, WriterOptions};
+pub use archive::{ArchiveWriter, FileSink, Limits, OpenError, Problem, WriteError, WriterOptions};
 pub use files::{Files, ReadError};
 pub use manifest::Manifest;
 pub use path::BundlePath;

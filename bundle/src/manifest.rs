@@ -8,8 +8,19 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::path::BundlePath;
+
 /// Where the manifest lies in a bundle.
 pub const PATH: &str = "manifest.json";
+
+/// [`PATH`] as a path.
+pub(crate) fn path() -> BundlePath {
+    BundlePath::new(PATH).expect("the constant is a path")
+}
+
+/// What is written after the analysis and about it. It is no evidence: were it among the files that analyzers
+/// see, a later analysis of the archive would see more than the first one did.
+pub const AFTER_ANALYSIS: [&str; 3] = ["analysis.json", "execution-data/summary.txt", PATH];
 
 /// The version of the bundle format that this release writes: readers refuse a higher `major` and read a
 /// higher `minor`, saying that a newer release knows more.

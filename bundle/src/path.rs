@@ -19,6 +19,14 @@ pub struct PathError {
     reason: &'static str,
 }
 
+impl PathError {
+    /// Why, without the path: `it is absolute`.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        self.reason
+    }
+}
+
 impl BundlePath {
     /// The longest path accepted, in bytes. Names of Kubernetes objects end at 253; eight of them fit.
     pub const MAX_BYTES: usize = 4096;

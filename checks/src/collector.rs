@@ -278,7 +278,7 @@ impl Output {
             None
         } else {
             Some(self.shared.archive.file(path).inspect_err(|error| {
-                if matches!(error, WriteError::Taken(_)) {
+                if matches!(error, WriteError::Taken { .. }) {
                     self.gap(path.as_str(), GapReason::Failed, error);
                 }
             })?)

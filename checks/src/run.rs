@@ -384,7 +384,9 @@ impl Run<'_> {
         }
         clean_up(&job.context.cleanups).await;
         job.took += started.elapsed();
-        if let State::Ended(Err(CollectError::Output(WriteError::Output(error)))) = &state {
+        if let State::Ended(Err(CollectError::Output(error))) = &state
+            && let WriteError::Full(_) | WriteError::Output(_) = error
+        {
             self.stop.now(Ending::Output(error.to_string()));
         }
         job.state = state;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bundle::io::{ArchiveFile, Inline, MemorySpool};
+use bundle::io::{Inline, MemoryFile, MemorySpool};
 use bundle::{ArchiveWriter, Redactor, WriterOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -246,43 +246,9 @@ fn unescape(value: &str) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// An archive file in memory.
-#[derive(Clone, Default)]
-pub(crate) struct MemoryFile(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for MemoryFile {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl ArchiveFile for MemoryFile {
-    fn reserve(&mut self, _bytes: u64) -> std::io::Result<()> {
-        Ok(())
-    }
-
-    fn release(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-
-    fn sync(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// An archive in memory.
 pub(crate) fn archive() -> Arc<ArchiveWriter> {
-    let options = WriterOptions {
-        root: "bundle".into(),
-        modified: 0,
-        spool: Arc::new(MemorySpool),
-        pool: Arc::new(Inline),
-    };
+    let options = WriterOptions::new("bundle", 0, Arc::new(MemorySpool), Arc::new(Inline));
     let file = Box::new(MemoryFile::default());
     Arc::new(ArchiveWriter::new(file, Redactor::default(), options).unwrap())
 }

@@ -25,6 +25,13 @@ pub(crate) struct Block {
     pub(crate) kind: Stored,
 }
 
+impl Block {
+    /// Where its inflated bytes end in the stream.
+    pub(crate) fn end(&self) -> u64 {
+        self.start + u64::from(self.inflated)
+    }
+}
+
 /// How and where a block is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stored {
@@ -59,15 +66,9 @@ impl Blocks {
         }
     }
 
-    /// The stream's length.
-    pub(crate) fn length(&self) -> u64 {
-        let last = self.table.last();
-        last.map_or(0, |block| block.start + u64::from(block.inflated))
-    }
-
-    /// The table, for the index.
-    pub(crate) fn table(&self) -> &[Block] {
-        &self.table
+    /// The lengths of the parts of `start .. start + size` that lie in one block each.
+    pub(crate) fn lengths(&self, start: u64, size: u64) -> impl Iterator<Item = u64> {
+        chunks(&self.table, start, size).map(|(_, _, length)| length)
     }
 
     /// Fills `buffer` from `position`.
@@ -90,7 +91,7 @@ impl Blocks {
         let after = self.table.partition_point(|block| block.start <= position);
         let index = after.checked_sub(1).ok_or(io::ErrorKind::UnexpectedEof)?;
         let block = self.table[index];
-        if position >= block.start + u64::from(block.inflated) {
+        if position >= block.end() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok((index, block))
@@ -115,8 +116,10 @@ impl Blocks {
         file.read_exact_at(&mut stored, block.offset)?;
         let bytes = Arc::new(match block.kind {
             Stored::Plain => stored,
-            Stored::Member | Stored::Spooled => member::inflate(&stored, block.inflated as usize)
-                .map_err(|damaged| io::Error::new(io::ErrorKind::InvalidData, damaged))?,
+            Stored::Member | Stored::Spooled => {
+                member::inflate(&stored, block.inflated as usize)
+                    .map_err(|damaged| io::Error::new(io::ErrorKind::InvalidData, damaged))?
+            }
         });
         if keep {
             let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,6 +130,24 @@ impl Blocks {
         }
         Ok(bytes)
     }
+}
+
+/// The parts of `start .. start + size` that lie in one block each: the block, where the part begins in the
+/// stream, and its length.
+pub(crate) fn chunks(
+    table: &[Block],
+    start: u64,
+    size: u64,
+) -> impl Iterator<Item = (&Block, u64, u64)> {
+    let end = start.saturating_add(size);
+    let first = table.partition_point(|block| block.end() <= start);
+    let blocks = table[first..].iter();
+    blocks
+        .take_while(move |block| size > 0 && block.start < end)
+        .map(move |block| {
+            let from = start.max(block.start);
+            (block, from, end.min(block.end()) - from)
+        })
 }
 
 /// Reads a part of a stream from its start to its end.
@@ -166,8 +187,7 @@ impl Read for StreamReader {
             }
             let (index, block) = self.blocks.find(self.position)?;
             // A block that lies wholly inside this file is of no use to the reader of another.
-            let block_end = block.start + u64::from(block.inflated);
-            let shared = self.position > block.start || block_end > self.end;
+            let shared = self.position > block.start || block.end() > self.end;
             let bytes = self.blocks.load(index, block, shared)?;
             self.current = Some((block.start, bytes));
         }

@@ -158,7 +158,9 @@ impl<T> Ordered<T> {
 
     /// Fills a place that was taken.
     pub(crate) fn fill(&mut self, place: u64, value: T) {
-        let index = place.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
+        let index = place
+            .checked_sub(self.first)
+            .and_then(|index| usize::try_from(index).ok());
         if let Some(slot) = index.and_then(|index| self.places.get_mut(index)) {
             *slot = Some(value);
         }
@@ -170,10 +172,5 @@ impl<T> Ordered<T> {
         self.places.pop_front();
         self.first += 1;
         Some(value)
-    }
-
-    /// Whether no place is taken.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.places.is_empty()
     }
 }

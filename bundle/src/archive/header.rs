@@ -163,17 +163,35 @@ mod tests {
         let records: Vec<String> = (80..130).map(|n| format!("r/{}", "é".repeat(n))).collect();
         let names = ["root/a", &deep, &long, &longest, "root/ünï", "root/a b\\c"];
         for name in names.into_iter().chain(records.iter().map(String::as_str)) {
-            let file = Member { name, kind: Kind::File(0), mode: 0o644, modified: 1 };
+            let file = Member {
+                name,
+                kind: Kind::File(0),
+                mode: 0o644,
+                modified: 1,
+            };
             assert_eq!(read_back(&file), (name.to_owned(), None, 0));
-            let link = Member { name, kind: Kind::Link(name), mode: 0o777, modified: 1 };
-            assert_eq!(read_back(&link), (name.to_owned(), Some(name.to_owned()), 0));
+            let link = Member {
+                name,
+                kind: Kind::Link(name),
+                mode: 0o777,
+                modified: 1,
+            };
+            assert_eq!(
+                read_back(&link),
+                (name.to_owned(), Some(name.to_owned()), 0)
+            );
         }
     }
 
     #[test]
     fn sizes_beyond_ustar_are_kept() {
         for size in [0, 1, MAX_SIZE, MAX_SIZE + 1, 1 << 40] {
-            let member = Member { name: "a", kind: Kind::File(size), mode: 0o644, modified: 1 };
+            let member = Member {
+                name: "a",
+                kind: Kind::File(size),
+                mode: 0o644,
+                modified: 1,
+            };
             assert_eq!(read_back(&member).2, size);
         }
     }

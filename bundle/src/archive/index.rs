@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::blocks::{Block, Stored};
+use super::blocks::{Block, Stored, chunks};
 use super::compression::Digest;
 use super::header::{self, Kind, Member};
 use super::member;
@@ -105,20 +105,6 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// The parts of `start .. start + size` that lie in one block each: the block, and the length.
-fn chunks(table: &[Block], start: u64, size: u64) -> impl Iterator<Item = (&Block, u64, u64)> {
-    let end = start.saturating_add(size);
-    let first = table.partition_point(|block| block.start + u64::from(block.inflated) <= start);
-    let blocks = table[first..].iter();
-    blocks
-        .take_while(move |block| block.start < end)
-        .map(move |block| {
-            let from = start.max(block.start);
-            let to = end.min(block.start + u64::from(block.inflated));
-            (block, from, to - from)
-        })
-}
-
 /// The table of contents as JSON.
 pub(crate) fn encode(entries: &[Entry], table: &[Block]) -> Vec<u8> {
     let mut rows = Vec::with_capacity(entries.len());
@@ -143,7 +129,11 @@ pub(crate) fn encode(entries: &[Entry], table: &[Block]) -> Vec<u8> {
                 row.kind = "reg".into();
                 rows.push(row);
             }
-            EntryKind::File { start, size, digests } => {
+            EntryKind::File {
+                start,
+                size,
+                digests,
+            } => {
                 row.kind = "reg".into();
                 row.size = *size;
                 let mut next = Some(row);
@@ -158,7 +148,11 @@ pub(crate) fn encode(entries: &[Entry], table: &[Block]) -> Vec<u8> {
                     row.inner_offset = from - block.start;
                     row.chunk_offset = from - start;
                     // The last chunk's size follows from the file's.
-                    row.chunk_size = if from + length == start + size { 0 } else { length };
+                    row.chunk_size = if from + length == start + size {
+                        0
+                    } else {
+                        length
+                    };
                     row.chunk_digest = text(digest).into();
                     rows.push(row);
                 }
@@ -181,7 +175,7 @@ pub(crate) fn decode(json: &[u8], table: &[Block]) -> Result<Vec<Entry>, IndexEr
     }
     let mut entries = Vec::with_capacity(toc.entries.len());
     let mut rows = toc.entries.into_iter().peekable();
-    let length = table.last().map_or(0, |last| last.start + u64::from(last.inflated));
+    let length = table.last().map_or(0, Block::end);
     let mut position = 0;
     let mut header = Vec::new();
     while let Some(row) = rows.next() {
@@ -204,7 +198,12 @@ pub(crate) fn decode(json: &[u8], table: &[Block]) -> Result<Vec<Entry>, IndexEr
         header.clear();
         entry.header(&mut header);
         position += header.len() as u64;
-        if let EntryKind::File { start, size, digests } = &mut entry.kind {
+        if let EntryKind::File {
+            start,
+            size,
+            digests,
+        } = &mut entry.kind
+        {
             *start = position;
             let too_large = IndexError::Layout("a size is too large");
             let end = position
@@ -251,7 +250,10 @@ pub(crate) fn tail(entries: &[Entry], table: &[Block], offset: u64) -> Vec<u8> {
     };
     header::encode(&member, &mut tar);
     tar.extend_from_slice(&json);
-    tar.resize(tar.len() + header::padding(json.len() as u64) + 2 * header::RECORD, 0);
+    tar.resize(
+        tar.len() + header::padding(json.len() as u64) + 2 * header::RECORD,
+        0,
+    );
     drop(json);
     let mut tail = member::compress(&tar, 1);
     tail.extend_from_slice(&member::footer(offset));
@@ -265,7 +267,10 @@ pub(crate) fn json(tar: &[u8]) -> Result<&[u8], IndexError> {
         return Err(error);
     };
     let header = tar::Header::from_byte_slice(header);
-    let size = header.entry_size().ok().and_then(|size| usize::try_from(size).ok());
+    let size = header
+        .entry_size()
+        .ok()
+        .and_then(|size| usize::try_from(size).ok());
     match size.and_then(|size| rest.get(..size)) {
         Some(json) if header.path_bytes() == NAME.as_bytes() => Ok(json),
         _ => Err(error),
@@ -274,7 +279,7 @@ pub(crate) fn json(tar: &[u8]) -> Result<&[u8], IndexError> {
 
 /// A block of the archive that comes after `table`.
 pub(crate) fn next_block(table: &[Block], offset: u64, stored: u32, inflated: u32) -> Block {
-    let start = table.last().map_or(0, |last| last.start + u64::from(last.inflated));
+    let start = table.last().map_or(0, Block::end);
     Block {
         start,
         inflated,
@@ -295,7 +300,9 @@ fn seconds(modtime: &str) -> Result<u64, IndexError> {
     let time: Result<Timestamp, _> = modtime.parse();
     time.ok()
         .and_then(|time| u64::try_from(time.as_second()).ok())
-        .ok_or(IndexError::Layout("a time is not one that our writer writes"))
+        .ok_or(IndexError::Layout(
+            "a time is not one that our writer writes",
+        ))
 }
 
 fn text(digest: &Digest) -> String {
@@ -310,7 +317,10 @@ fn text(digest: &Digest) -> String {
 
 fn digest(text: &str) -> Result<Digest, IndexError> {
     let error = IndexError::Layout("a digest is not SHA-256");
-    let Some(digits) = text.strip_prefix("sha256:").filter(|digits| digits.is_ascii()) else {
+    let Some(digits) = text
+        .strip_prefix("sha256:")
+        .filter(|digits| digits.is_ascii())
+    else {
         return Err(error);
     };
     let mut digest = Digest::default();

@@ -4,16 +4,23 @@
 //! after the tar's end says where each file lies; tar programs stop before it.
 //!
 //! * `header`, `member`, `index`: the formats. * `compression`, `writer`, `sink`: writing.
-//! * `blocks`: reading any part of a stream.
+//! * `blocks`, `contents`: reading any part. * `reader`: opening. * `limits`, `problem`: what is refused and
+//!   what is said of it.
 
 mod blocks;
 mod compression;
+pub(crate) mod contents;
 mod header;
 mod index;
+mod limits;
 mod member;
+mod problem;
+mod reader;
 mod sink;
 mod writer;
 
+pub use limits::Limits;
+pub use problem::{OpenError, Problem};
 pub use sink::FileSink;
 pub use writer::{ArchiveWriter, Finished, Loss, LossKind, WriteError, WriterOptions};
 

@@ -123,7 +123,8 @@ impl FileSink {
             }
         }
         if let Some(reason) = &self.withheld {
-            self.pending = format!("*** WITHHELD: this file could not be redacted: {reason} ***\n").into_bytes();
+            self.pending = format!("*** WITHHELD: this file could not be redacted: {reason} ***\n")
+                .into_bytes();
         }
         self.send_full_blocks()?;
         match self.long.take() {
@@ -135,7 +136,7 @@ impl FileSink {
                 };
                 self.shared.append(&self.path, kind, &self.pending);
             }
-            Some(long) => self.end_long(long)?,
+            Some(long) => self.end_long(&long)?,
         }
         self.ended = true;
         if let Some(reason) = self.withheld.take() {
@@ -165,7 +166,8 @@ impl FileSink {
         let long = match &mut self.long {
             Some(long) => long,
             none => {
-                let lane = Lane::new(self.shared.spool.as_ref()).map_err(|error| spool_error(&self.path, error))?;
+                let lane = Lane::new(self.shared.spool.as_ref())
+                    .map_err(|error| spool_error(&self.path, error))?;
                 none.insert(Long { lane, size: 0 })
             }
         };
@@ -174,7 +176,7 @@ impl FileSink {
         Ok(())
     }
 
-    fn end_long(&mut self, long: Long) -> Result<(), WriteError> {
+    fn end_long(&mut self, long: &Long) -> Result<(), WriteError> {
         let content = self.pending.len();
         let mut last = mem::take(&mut self.pending);
         last.resize(content + header::padding(content as u64), 0);
@@ -182,8 +184,15 @@ impl FileSink {
         if content > 0 {
             Lane::submit(&long.lane, &self.shared.compression, last, content);
         }
-        let (digests, blocks) = long.lane.finish(&self.shared.compression).map_err(|error| spool_error(&self.path, error))?;
-        let kind = EntryKind::File { start: 0, size, digests };
+        let (digests, blocks) = long
+            .lane
+            .finish(&self.shared.compression)
+            .map_err(|error| spool_error(&self.path, error))?;
+        let kind = EntryKind::File {
+            start: 0,
+            size,
+            digests,
+        };
         self.shared.append_spooled(&self.path, kind, blocks);
         Ok(())
     }
@@ -264,7 +273,8 @@ impl LaneState {
         let Some(file) = &mut self.file else { return };
         match file.write_all(member) {
             Ok(()) => {
-                let stored = u32::try_from(member.len()).expect("a block compresses to about its size at most");
+                let stored = u32::try_from(member.len())
+                    .expect("a block compresses to about its size at most");
                 self.blocks.push((stored, inflated));
             }
             Err(error) => self.failure = Some(error),

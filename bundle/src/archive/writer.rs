@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,7 +12,7 @@ use super::compression::{self, Compression, Job, Ordered};
 use super::header::{self, RECORD};
 use super::index::{self, Entry, EntryKind};
 use super::sink::FileSink;
-use super::{BLOCK, member};
+use super::{BLOCK, member, reader};
 use crate::files::Files;
 use crate::io::{ArchiveFile, Pool, ReadAt, Spool};
 use crate::manifest::{self, Manifest};
@@ -41,7 +42,12 @@ pub struct WriterOptions {
 
 impl WriterOptions {
     /// The level that benchmarks favour (2) and the reserve that the tail of a large bundle needs (8 MiB).
-    pub fn new(root: impl Into<String>, modified: i64, spool: Arc<dyn Spool>, pool: Arc<dyn Pool>) -> Self {
+    pub fn new(
+        root: impl Into<String>,
+        modified: i64,
+        spool: Arc<dyn Spool>,
+        pool: Arc<dyn Pool>,
+    ) -> Self {
         Self {
             root: root.into(),
             modified,
@@ -135,11 +141,11 @@ pub struct Finished {
 
 /// Writes a bundle. Every byte is redacted inside, whichever door it takes:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0603
 /// // There is no type for bytes that are already redacted.
 /// use assay_bundle::archive::compression::Block;
 /// ```
-/// ```compile_fail
+/// ```compile_fail,E0616
 /// fn past_the_redactor(writer: &assay_bundle::ArchiveWriter, block: Vec<u8>) {
 ///     writer.shared.submit(block, Vec::new());
 /// }
@@ -224,12 +230,19 @@ pub(crate) struct SpooledBlocks {
 
 impl ArchiveWriter {
     /// Starts an archive into which nothing gets past `redactor`.
-    pub fn new(file: Box<dyn ArchiveFile>, redactor: Redactor, options: WriterOptions) -> Result<Self, WriteError> {
+    pub fn new(
+        file: Box<dyn ArchiveFile>,
+        redactor: Redactor,
+        options: WriterOptions,
+    ) -> Result<Self, WriteError> {
         Self::start(file, Some(redactor), options)
     }
 
     /// Starts an archive without redaction (`--redact=false`). The manifest will say `off`.
-    pub fn unredacted(file: Box<dyn ArchiveFile>, options: WriterOptions) -> Result<Self, WriteError> {
+    pub fn unredacted(
+        file: Box<dyn ArchiveFile>,
+        options: WriterOptions,
+    ) -> Result<Self, WriteError> {
         Self::start(file, None, options)
     }
 
@@ -283,7 +296,12 @@ impl ArchiveWriter {
                 Ok(0) => break,
                 Ok(length) => sink.write(&buffer[..length])?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(WriteError::Source { path: path.clone(), error }),
+                Err(error) => {
+                    return Err(WriteError::Source {
+                        path: path.clone(),
+                        error,
+                    });
+                }
             }
         }
         let bytes = sink.bytes();
@@ -338,16 +356,22 @@ impl ArchiveWriter {
         output.failure = None;
         self.shared.failed.store(false, Ordering::Release);
         let blocks = Blocks::new(file, None, output.table.clone());
-        Ok(Files::written(&self.shared.root, &output.entries, blocks, manifest))
+        Ok(reader::written(
+            &self.shared.root,
+            &output.entries,
+            blocks,
+            manifest,
+        ))
     }
 
     /// Ends the archive: the manifest (with what redaction did), the tar's end, the index. Once.
     pub fn finish(&self, manifest: &Manifest) -> Result<Finished, WriteError> {
         let mut manifest = manifest.clone();
         manifest.redaction = self.redaction();
-        let path = BundlePath::new(manifest::PATH).expect("a constant that is a path");
-        let mut text = serde_json::to_vec_pretty(&manifest).expect("a manifest is JSON");
+        let mut text = serde_json::to_vec_pretty(&manifest)
+            .map_err(|error| WriteError::Output(io::Error::other(error)))?;
         text.push(b'\n');
+        let path = manifest::path();
         self.copy_from(&path, &mut text.as_slice())?;
         self.shared.ledger().finished = true;
         self.shared.write_out();
@@ -409,7 +433,9 @@ impl Shared {
             ledger.claims.remove(path.as_str());
         }
         if let LossKind::Withheld(reason) = &kind {
-            ledger.withheld.insert(path.as_str().to_owned(), reason.clone());
+            ledger
+                .withheld
+                .insert(path.as_str().to_owned(), reason.clone());
         }
         ledger.losses.push(Loss {
             path: path.clone(),
@@ -428,7 +454,11 @@ impl Shared {
     fn entry(&self, path: &BundlePath, kind: EntryKind) -> Entry {
         Entry {
             name: format!("{}/{path}", self.root),
-            mode: if matches!(kind, EntryKind::Link { .. }) { 0o777 } else { 0o644 },
+            mode: if matches!(kind, EntryKind::Link { .. }) {
+                0o777
+            } else {
+                0o644
+            },
             modified: self.modified,
             kind,
         }
@@ -461,7 +491,12 @@ impl Shared {
 
     /// Appends a long file from its spool. Its header is a block of its own: what a failed write leaves half
     /// done can then be taken back as a whole.
-    pub(crate) fn append_spooled(&self, path: &BundlePath, kind: EntryKind, content: SpooledBlocks) {
+    pub(crate) fn append_spooled(
+        &self,
+        path: &BundlePath,
+        kind: EntryKind,
+        content: SpooledBlocks,
+    ) {
         let entry = self.entry(path, kind);
         let mut header = Vec::new();
         entry.header(&mut header);
@@ -482,7 +517,10 @@ impl Shared {
             EntryKind::File { start, size, .. } if size > 0 => {
                 let range = start..start + size;
                 let within = "a packed file lies inside its block";
-                Some(usize::try_from(range.start).expect(within)..usize::try_from(range.end).expect(within))
+                Some(
+                    usize::try_from(range.start).expect(within)
+                        ..usize::try_from(range.end).expect(within),
+                )
             }
             _ => None,
         });
@@ -547,14 +585,23 @@ impl Shared {
 
 impl Output {
     /// Writes one part, or says which entries are lost with it.
-    fn write(&mut self, part: Part, permits: &mut Vec<compression::Permit>) -> Result<(), Vec<String>> {
+    fn write(
+        &mut self,
+        part: Part,
+        permits: &mut Vec<compression::Permit>,
+    ) -> Result<(), Vec<String>> {
         let (first, start) = (self.table.len(), self.length());
         let (result, mut entries) = match part {
             Part::Packed(block, mut entries) => {
                 permits.push(block.permit);
                 let mut digests = block.digests.into_iter();
                 for entry in &mut entries {
-                    if let EntryKind::File { start: inner, size, digests: own } = &mut entry.kind {
+                    if let EntryKind::File {
+                        start: inner,
+                        size,
+                        digests: own,
+                    } = &mut entry.kind
+                    {
                         *inner += start;
                         if *size > 0 {
                             own.extend(digests.next());
@@ -584,7 +631,7 @@ impl Output {
 
     /// How long the tar stream is so far.
     fn length(&self) -> u64 {
-        self.table.last().map_or(0, |last| last.start + u64::from(last.inflated))
+        self.table.last().map_or(0, Block::end)
     }
 
     fn write_block(&mut self, member: &[u8], inflated: u32) -> io::Result<()> {
@@ -638,7 +685,8 @@ impl Output {
     fn end(&mut self) -> Result<Finished, WriteError> {
         let zeros = [0; 2 * RECORD];
         let end = member::compress(&zeros, 1);
-        let (first, length) = (self.table.len(), zeros.len() as u32);
+        let first = self.table.len();
+        let length = u32::try_from(zeros.len()).expect("two records are 1,024 bytes");
         if let Err(error) = self.write_block(&end, length) {
             self.take_back(first, &error);
             return Err(write_error(error));
@@ -696,7 +744,9 @@ fn clash(claims: &BTreeSet<BundlePath>, path: &BundlePath) -> Option<String> {
         return Some(folder.to_owned());
     }
     let below = format!("{text}/");
-    let next = claims.range::<str, _>(below.as_str()..).next()?;
+    let next = claims
+        .range::<str, _>((Bound::Included(below.as_str()), Bound::Unbounded))
+        .next()?;
     next.as_str().starts_with(&below).then(|| next.to_string())
 }
 
@@ -723,7 +773,11 @@ mod tests {
         for (path, target, expected) in [
             ("a", "b", "b"),
             ("a/b", "a/c", "c"),
-            ("app/pod/c.log", "cluster-resources/pods/c.log", "../../cluster-resources/pods/c.log"),
+            (
+                "app/pod/c.log",
+                "cluster-resources/pods/c.log",
+                "../../cluster-resources/pods/c.log",
+            ),
             ("a/b/c", "a/d/c", "../d/c"),
             ("a/b", "a", "../a"),
         ] {
@@ -735,7 +789,10 @@ mod tests {
 
     #[test]
     fn a_file_is_no_folder() -> Result<(), crate::path::PathError> {
-        let claims: BTreeSet<BundlePath> = ["a/b", "c"].into_iter().map(BundlePath::new).collect::<Result<_, _>>()?;
+        let claims: BTreeSet<BundlePath> = ["a/b", "c"]
+            .into_iter()
+            .map(BundlePath::new)
+            .collect::<Result<_, _>>()?;
         for (path, taken) in [
             ("a/b", Some("a/b")),
             ("a", Some("a/b")),
@@ -744,7 +801,11 @@ mod tests {
             ("a/bc", None),
             ("a.b", None),
         ] {
-            assert_eq!(clash(&claims, &BundlePath::new(path)?).as_deref(), taken, "{path}");
+            assert_eq!(
+                clash(&claims, &BundlePath::new(path)?).as_deref(),
+                taken,
+                "{path}"
+            );
         }
         Ok(())
     }

@@ -1,0 +1,261 @@
+//! Where the bytes of a bundle's files lie, and how they are read.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use super::blocks::{Blocks, StreamReader};
+use super::compression::Digest;
+use super::header::{self, Kind, Member};
+use super::limits::Limits;
+use super::problem::Problem;
+use crate::io::{ReadAt, Source};
+use crate::manifest::Manifest;
+use crate::path::BundlePath;
+
+/// What an opener found.
+pub(crate) struct Listing {
+    pub(crate) nodes: BTreeMap<BundlePath, Node>,
+    pub(crate) contents: Contents,
+    pub(crate) root: Option<String>,
+    pub(crate) manifest: Option<Manifest>,
+    pub(crate) problems: Vec<Problem>,
+    /// The largest file that is read whole.
+    pub(crate) document_bytes: u64,
+}
+
+impl Default for Listing {
+    fn default() -> Self {
+        Self {
+            nodes: BTreeMap::new(),
+            contents: Contents::default(),
+            root: None,
+            manifest: None,
+            problems: Vec::new(),
+            document_bytes: Limits::default().document_bytes,
+        }
+    }
+}
+
+/// A member of a bundle.
+pub(crate) enum Node {
+    File {
+        content: Content,
+        /// Seconds since 1970.
+        modified: i64,
+    },
+    Link {
+        /// Where it leads, from the bundle's root.
+        target: BundlePath,
+        modified: i64,
+    },
+}
+
+impl Node {
+    pub(crate) fn modified(&self) -> i64 {
+        match self {
+            Self::File { modified, .. } | Self::Link { modified, .. } => *modified,
+        }
+    }
+}
+
+/// A file's bytes.
+pub(crate) enum Content {
+    Memory(Arc<[u8]>),
+    /// A part of the tar stream.
+    Stream {
+        start: u64,
+        size: u64,
+        /// What an index that came with the archive claims about it.
+        claim: Option<Box<Claim>>,
+    },
+    /// A file of a folder, by the name it has there.
+    Folder {
+        name: String,
+        size: u64,
+    },
+    /// The archive names the file and does not hold all of it.
+    Incomplete {
+        size: u64,
+        reason: String,
+    },
+}
+
+/// What an index claims about a file. The archive's own tar header is compared before the file is read: the
+/// digests are the index's own word, the header is what every other program goes by.
+pub(crate) struct Claim {
+    /// The path in the tar, the top folder included.
+    pub(crate) name: String,
+    pub(crate) mode: u32,
+    pub(crate) modified: u64,
+    /// One digest per block that the file touches.
+    pub(crate) digests: Vec<Digest>,
+}
+
+impl Content {
+    pub(crate) fn size(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::Stream { size, .. }
+            | Self::Folder { size, .. }
+            | Self::Incomplete { size, .. } => *size,
+        }
+    }
+}
+
+/// What [`Content`] refers to.
+#[derive(Default)]
+pub(crate) struct Contents {
+    pub(crate) blocks: Option<Arc<Blocks>>,
+    pub(crate) folder: Option<Arc<dyn Source>>,
+}
+
+impl Contents {
+    /// A file's bytes at once.
+    pub(crate) fn read(&self, content: &Content) -> io::Result<Arc<[u8]>> {
+        if let Content::Memory(bytes) = content {
+            return Ok(Arc::clone(bytes));
+        }
+        let mut bytes = vec![0; usize::try_from(content.size()).map_err(io::Error::other)?];
+        self.read_exact_at(content, &mut bytes, 0)?;
+        Ok(bytes.into())
+    }
+
+    /// Fills `buffer` from `offset` of a file.
+    pub(crate) fn read_exact_at(
+        &self,
+        content: &Content,
+        buffer: &mut [u8],
+        offset: u64,
+    ) -> io::Result<()> {
+        let end = offset.checked_add(buffer.len() as u64);
+        if end.is_none_or(|end| end > content.size()) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        match content {
+            Content::Memory(bytes) => bytes.read_exact_at(buffer, offset),
+            Content::Stream { start, size, claim } => {
+                let blocks = self.blocks()?;
+                compare(blocks, *start, *size, claim.as_deref())?;
+                blocks.read_exact_at(buffer, start + offset)
+            }
+            Content::Folder { name, .. } => {
+                self.folder()?.open(name)?.read_exact_at(buffer, offset)
+            }
+            Content::Incomplete { reason, .. } => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, reason.clone()))
+            }
+        }
+    }
+
+    /// A file from its start to its end.
+    pub(crate) fn open(&self, content: &Content) -> io::Result<Box<dyn Read + Send>> {
+        match content {
+            Content::Memory(bytes) => Ok(Box::new(io::Cursor::new(Arc::clone(bytes)))),
+            Content::Stream { start, size, claim } => {
+                let blocks = self.blocks()?;
+                compare(blocks, *start, *size, claim.as_deref())?;
+                Ok(Box::new(StreamReader::new(
+                    Arc::clone(blocks),
+                    *start,
+                    *size,
+                )))
+            }
+            Content::Folder { name, size } => Ok(Box::new(AtReader {
+                file: self.folder()?.open(name)?,
+                position: 0,
+                size: *size,
+            })),
+            Content::Incomplete { reason, .. } => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, reason.clone()))
+            }
+        }
+    }
+
+    /// Reads all of a file and compares it with what the index claims.
+    pub(crate) fn verify(&self, content: &Content) -> io::Result<()> {
+        let mut reader = self.open(content)?;
+        let (
+            Content::Stream {
+                start,
+                size,
+                claim: Some(claim),
+            },
+            Some(blocks),
+        ) = (content, &self.blocks)
+        else {
+            io::copy(&mut reader, &mut io::sink())?;
+            return Ok(());
+        };
+        let mut digests = claim.digests.iter();
+        for length in blocks.lengths(*start, *size) {
+            let mut chunk = Vec::new();
+            (&mut reader).take(length).read_to_end(&mut chunk)?;
+            let digest: Digest = Sha256::digest(&chunk).into();
+            if chunk.len() as u64 != length || digests.next() != Some(&digest) {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "it does not have the digest that the index names",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn blocks(&self) -> io::Result<&Arc<Blocks>> {
+        self.blocks
+            .as_ref()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn folder(&self) -> io::Result<&Arc<dyn Source>> {
+        self.folder
+            .as_ref()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+/// Compares the tar header before a file with what the index claims.
+fn compare(blocks: &Blocks, start: u64, size: u64, claim: Option<&Claim>) -> io::Result<()> {
+    let Some(claim) = claim else { return Ok(()) };
+    let member = Member {
+        name: &claim.name,
+        kind: Kind::File(size),
+        mode: claim.mode,
+        modified: claim.modified,
+    };
+    let mut expected = Vec::new();
+    header::encode(&member, &mut expected);
+    let mut found = vec![0; expected.len()];
+    let at = start
+        .checked_sub(found.len() as u64)
+        .ok_or(io::ErrorKind::InvalidData)?;
+    blocks.read_exact_at(&mut found, at)?;
+    if found == expected {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the archive has another file where its index says this one lies",
+    ))
+}
+
+/// Reads a file from its start to its end.
+struct AtReader {
+    file: Arc<dyn ReadAt>,
+    position: u64,
+    size: u64,
+}
+
+impl Read for AtReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.size - self.position).unwrap_or(usize::MAX);
+        let length = buffer.len().min(left);
+        self.file
+            .read_exact_at(&mut buffer[..length], self.position)?;
+        self.position += length as u64;
+        Ok(length)
+    }
+}

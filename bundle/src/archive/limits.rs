@@ -1,0 +1,34 @@
+//! How much of a stranger's archive is read.
+
+/// Caps on what an archive may make its reader do. Each has its own error, which names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Members, folders included.
+    pub entries: usize,
+    /// Bytes of the unpacked archive.
+    pub total_bytes: u64,
+    /// How many times larger than the archive the unpacked archive may be, once it is larger than
+    /// [`Limits::RATIO_FREE_BYTES`]. Logs reach 30, deflate itself ends at 1,032.
+    pub ratio: u64,
+    /// Archives inside archives: a bundle in the zip file that a CI system made is one.
+    pub nesting: usize,
+    /// Bytes of a file that [`Files::read`](crate::Files::read) returns whole.
+    pub document_bytes: u64,
+}
+
+impl Limits {
+    /// What an archive may unpack to however small it is.
+    pub const RATIO_FREE_BYTES: u64 = 256 << 20;
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            entries: 1_000_000,
+            total_bytes: 64 << 30,
+            ratio: 250,
+            nesting: 2,
+            document_bytes: 256 << 20,
+        }
+    }
+}

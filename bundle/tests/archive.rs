@@ -1,0 +1,287 @@
+//! What is written comes back, for us and for the programs that everybody has.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use assay_bundle as bundle;
+use bundle::archive::{Finished, Limits, LossKind};
+use bundle::io::{Inline, MemoryFile, MemorySpool};
+use bundle::manifest::{Ending, FORMAT, Gap, GapReason, Manifest, Redaction};
+use bundle::{ArchiveWriter, BundlePath, Files, ReadError, Redactor, WriteError, WriterOptions};
+
+type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+
+fn options() -> WriterOptions {
+    WriterOptions::new(
+        "bundle-1",
+        1_700_000_000,
+        Arc::new(MemorySpool),
+        Arc::new(Inline),
+    )
+}
+
+fn writer() -> Result<(ArchiveWriter, MemoryFile)> {
+    let file = MemoryFile::default();
+    let writer = ArchiveWriter::new(Box::new(file.clone()), Redactor::default(), options())?;
+    Ok((writer, file))
+}
+
+fn manifest() -> Manifest {
+    Manifest {
+        format: FORMAT,
+        tool: "assay 0.1.0".to_owned(),
+        collected_at: jiff::Timestamp::constant(1_700_000_000, 0),
+        finished_at: jiff::Timestamp::constant(1_700_000_060, 0),
+        ending: Ending::Complete,
+        redaction: Redaction::default(),
+        collectors: Vec::new(),
+    }
+}
+
+fn path(text: &str) -> BundlePath {
+    BundlePath::new(text).expect("a path")
+}
+
+/// Text that compresses about as logs do, different for each seed.
+fn text(length: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut bytes = Vec::with_capacity(length + 32);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(format!("line {} of {}\n", state % 10_000, seed).as_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+fn write(writer: &ArchiveWriter, name: &str, bytes: &[u8]) -> Result {
+    let mut sink = writer.file(&path(name))?;
+    sink.write(bytes)?;
+    Ok(sink.finish()?)
+}
+
+fn reopen(file: &MemoryFile) -> Result<Files> {
+    let bytes: Arc<dyn bundle::io::ReadAt> = Arc::new(file.bytes());
+    Ok(Files::archive(&bytes, &MemorySpool, Limits::default())?)
+}
+
+fn samples() -> Vec<(String, Vec<u8>)> {
+    let mut samples = vec![
+        (
+            "version.yaml".to_owned(),
+            b"apiVersion: troubleshoot.sh/v1beta2\n".to_vec(),
+        ),
+        ("empty".to_owned(), Vec::new()),
+        ("one".to_owned(), vec![b'x']),
+        ("long.log".to_owned(), text(5_000_001, 1)),
+        (
+            format!("deep/{}/{}.json", "d".repeat(120), "n".repeat(150)),
+            text(700_000, 2),
+        ),
+        ("ünï/cødé".to_owned(), text(600_000, 3)),
+        ("record.log".to_owned(), text(1024, 4)),
+        ("block.log".to_owned(), text(1 << 20, 5)),
+        ("two-blocks.log".to_owned(), text(2 << 20, 6)),
+        ("over-a-block.log".to_owned(), text((1 << 20) + 1, 7)),
+    ];
+    samples.extend((0..50_u64).map(|n| {
+        (
+            format!("pods/{n}.json"),
+            text(usize::try_from(n * 997).unwrap_or(0), n + 10),
+        )
+    }));
+    samples
+}
+
+#[test]
+fn what_is_written_comes_back() -> Result {
+    let (writer, file) = writer()?;
+    for (name, bytes) in samples() {
+        write(&writer, &name, &bytes)?;
+    }
+    writer.link(&path("app/long.log"), &path("long.log"))?;
+    let live = writer.flush(Arc::new(file.clone()), manifest())?;
+    write(&writer, "analysis.json", b"[]")?;
+    let finished = writer.finish(&manifest())?;
+    assert_eq!(
+        finished,
+        Finished {
+            bytes: file.bytes().len() as u64,
+            entries: samples().len() + 3,
+            indexed: true
+        }
+    );
+    let offline = reopen(&file)?;
+    assert_eq!(offline.problems(), []);
+    assert_eq!(offline.verify(), []);
+    assert_eq!(offline.root(), Some("bundle-1"));
+    for files in [&live, &offline] {
+        for (name, bytes) in samples() {
+            assert!(files.read(&name)?[..] == bytes, "{name}");
+            assert_eq!(files.length(&name)?, bytes.len() as u64);
+            let mut streamed = Vec::new();
+            files.open(&name)?.read_to_end(&mut streamed)?;
+            assert!(streamed == bytes, "{name}");
+            let middle = bytes.len() / 2;
+            let range = files.read_range(&name, middle as u64, 70_000)?;
+            assert!(
+                range == bytes[middle..(middle + 70_000).min(bytes.len())],
+                "{name}"
+            );
+        }
+        assert_eq!(files.length("app/long.log")?, 5_000_001);
+        assert!(matches!(
+            files.read("analysis.json"),
+            Err(ReadError::NotFound(_))
+        ));
+        assert_eq!(files.collected_at(), manifest().collected_at);
+    }
+    assert!(
+        live.paths().eq(offline.paths()),
+        "an analysis of the archive sees what the live one saw"
+    );
+    assert_eq!(
+        live.manifest().map(|manifest| &manifest.tool),
+        offline.manifest().map(|manifest| &manifest.tool)
+    );
+    assert_eq!(&offline.report("analysis.json")?[..], b"[]");
+    Ok(())
+}
+
+#[test]
+fn a_path_has_one_writer() -> Result {
+    let (writer, file) = writer()?;
+    let first = writer.file(&path("logs/a.log"))?;
+    for taken in ["logs/a.log", "logs", "logs/a.log/b"] {
+        assert!(
+            matches!(writer.file(&path(taken)), Err(WriteError::Taken { .. })),
+            "{taken}"
+        );
+        assert!(
+            matches!(
+                writer.link(&path(taken), &path("x")),
+                Err(WriteError::Taken { .. })
+            ),
+            "{taken}"
+        );
+    }
+    assert!(writer.contains(&path("logs/a.log")));
+    drop(first);
+    assert!(!writer.contains(&path("logs/a.log")));
+    write(&writer, "logs/a.log", b"second attempt")?;
+    let mut cut = writer.file(&path("b.log"))?;
+    cut.write(b"begin")?;
+    cut.cut("deadline exceeded")?;
+    let losses = writer
+        .losses()
+        .into_iter()
+        .map(|loss| (loss.path.into(), loss.kind))
+        .skip(6);
+    let losses: Vec<(String, LossKind)> = losses.collect();
+    assert_eq!(
+        losses,
+        [
+            ("logs/a.log".to_owned(), LossKind::Dropped),
+            (
+                "b.log".to_owned(),
+                LossKind::Cut("deadline exceeded".to_owned())
+            ),
+        ]
+    );
+    writer.finish(&manifest())?;
+    let files = reopen(&file)?;
+    assert_eq!(&files.read("logs/a.log")?[..], b"second attempt");
+    assert_eq!(&files.read("b.log")?[..], b"begin");
+    assert!(matches!(
+        writer.file(&path("late")),
+        Err(WriteError::Finished)
+    ));
+    assert!(matches!(
+        writer.finish(&manifest()),
+        Err(WriteError::Finished)
+    ));
+    Ok(())
+}
+
+#[test]
+fn a_gap_says_why_a_file_is_missing() {
+    let gap = Gap {
+        path: "cluster-resources/pods/*.json".to_owned(),
+        reason: GapReason::Refused,
+        detail: "403 Forbidden".to_owned(),
+    };
+    let mut manifest = manifest();
+    manifest.collectors.push(bundle::manifest::CollectorRecord {
+        collector: "clusterResources".to_owned(),
+        title: "cluster-resources".to_owned(),
+        requested: true,
+        outcome: bundle::manifest::Outcome::Partial,
+        duration_ms: 1,
+        bytes: 0,
+        files: 0,
+        requests: 1,
+        retries: 0,
+        gaps: vec![gap.clone()],
+    });
+    let files = Files::in_memory([(path("version.yaml"), Vec::new())], Some(manifest));
+    let missing = files.read("cluster-resources/pods/shop.json");
+    assert!(matches!(missing, Err(ReadError::Gap { gap: found, .. }) if found == gap));
+    assert!(matches!(
+        files.read("cluster-resources/nodes.json"),
+        Err(ReadError::NotFound(_))
+    ));
+    assert_eq!(files.gaps("cluster-resources/*/shop.json").count(), 1);
+    assert_eq!(files.gaps("*.yaml").count(), 0);
+}
+
+#[test]
+fn globs_and_links_agree() -> Result {
+    let (writer, file) = writer()?;
+    write(&writer, "version.yaml", b"v")?;
+    write(
+        &writer,
+        "cluster-resources/pods/logs/ns/pod/app.log",
+        b"hello",
+    )?;
+    writer.link(
+        &path("app/pod/app.log"),
+        &path("cluster-resources/pods/logs/ns/pod/app.log"),
+    )?;
+    writer.link(&path("folder"), &path("cluster-resources/pods/logs/ns"))?;
+    writer.link(&path("dangling"), &path("nowhere"))?;
+    writer.link(&path("ring/a"), &path("ring/b"))?;
+    writer.link(&path("ring/b"), &path("ring/a"))?;
+    for n in 0..12 {
+        writer.link(
+            &path(&format!("chain/{n}")),
+            &path(&format!("chain/{}", n + 1)),
+        )?;
+    }
+    let live = writer.flush(Arc::new(file.clone()), manifest())?;
+    writer.finish(&manifest())?;
+    for files in [live, reopen(&file)?] {
+        let glob = |pattern: &str| -> Result<Vec<String>> {
+            Ok(files.glob(pattern)?.into_iter().map(String::from).collect())
+        };
+        assert_eq!(glob("app/*/*.log")?, ["app/pod/app.log"]);
+        assert_eq!(glob("folder/*/*.log")?, ["folder/pod/app.log"]);
+        assert_eq!(glob("f*")?, Vec::<String>::new());
+        assert_eq!(glob("version.yaml")?, ["version.yaml"]);
+        assert_eq!(&files.read("app/pod/app.log")?[..], b"hello");
+        assert_eq!(&files.read("folder/pod/app.log")?[..], b"hello");
+        assert!(!files.contains("dangling"));
+        let error = files.read("ring/a").err().map(|error| error.to_string());
+        assert_eq!(
+            error.as_deref(),
+            Some(
+                "ring/a cannot be read: it leads through links in a circle: ring/a → ring/b → ring/a"
+            )
+        );
+        let error = files.read("chain/0").err().map(|error| error.to_string());
+        assert!(error.is_some_and(|error| error.contains("more than 8 links")));
+        assert!(files.glob("[").is_err());
+    }
+    Ok(())
+}

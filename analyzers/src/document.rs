@@ -113,6 +113,28 @@ fn describe(gap: &Gap) -> String {
     format!("{}: {}: {}", gap.path, gap.reason.phrase(), gap.detail)
 }
 
+/// The path that a spec's folder and file name stand for, as Go's `path.Join` cleans it.
+pub(crate) fn file_path(folder: &str, name: &str) -> Result<String, NotEvaluated> {
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in folder.split('/').chain(name.split('/')) {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                segments.pop().ok_or_else(|| {
+                    NotEvaluated::Spec(format!("{folder:?} and {name:?} lead out of the bundle"))
+                })?;
+            }
+            segment => segments.push(segment),
+        }
+    }
+    if segments.is_empty() {
+        return Err(NotEvaluated::Spec(
+            "collectorName and fileName are empty: no file is named".to_owned(),
+        ));
+    }
+    Ok(segments.join("/"))
+}
+
 /// Whether a value was masked by redaction, so that nothing can be said of what it was.
 #[must_use]
 pub(crate) fn is_masked(text: &str) -> bool {
@@ -132,4 +154,27 @@ pub(crate) fn unmasked(text: &str) -> Result<&str, NotEvaluated> {
 #[must_use]
 pub(crate) fn redacted() -> NotEvaluated {
     NotEvaluated::Unknown("value is redacted".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stay_in_the_bundle() {
+        let path = |folder, name| file_path(folder, name).ok();
+        assert_eq!(path("logs", "app/*.log"), Some("logs/app/*.log".to_owned()));
+        assert_eq!(path("", "/a//b/./c"), Some("a/b/c".to_owned()));
+        assert_eq!(path("a", "../b"), Some("b".to_owned()));
+        for (folder, name) in [("", "../x"), ("a", "../../x"), ("", ""), ("a", "..")] {
+            assert_eq!(path(folder, name), None, "{folder:?} {name:?}");
+        }
+    }
+
+    #[test]
+    fn masks_are_recognised() {
+        assert!(is_masked("v***HIDDEN***"));
+        assert!(is_masked("***TOKEN_PASSWORD_1A2B***"));
+        assert!(!is_masked("*** HIDDEN ***"));
+    }
 }

@@ -10,8 +10,10 @@ mod config;
 mod document;
 pub mod finding;
 mod host;
+mod message;
 pub mod outcome;
 pub mod rules;
+mod text_search;
 mod workload;
 
 pub use analyzer::{Analyzer, AnalyzerKind, Check, Evaluation, Meta, Scope, evaluate};

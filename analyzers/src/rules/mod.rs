@@ -10,8 +10,11 @@ mod distribution;
 mod host_cpu;
 mod host_memory;
 mod host_os;
+mod json_compare;
+mod node_resources;
 mod statefulset_status;
 mod storage_class;
+mod text_analyze;
 
 /// Every analyzer, sorted by scope and name.
 pub const KINDS: &[&AnalyzerKind] = &[
@@ -19,11 +22,16 @@ pub const KINDS: &[&AnalyzerKind] = &[
     &custom_resource_definition::KIND,
     &deployment_status::KIND,
     &distribution::KIND,
+    &json_compare::KIND,
+    &node_resources::KIND,
     &statefulset_status::KIND,
     &storage_class::KIND,
+    &text_analyze::KIND,
     &host_cpu::KIND,
     &host_os::KIND,
+    &json_compare::HOST_KIND,
     &host_memory::KIND,
+    &text_analyze::HOST_KIND,
 ];
 
 #[cfg(test)]

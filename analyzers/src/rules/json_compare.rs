@@ -1,0 +1,244 @@
+//! `jsonCompare`: a value in a JSON file against an expected one.
+
+use std::borrow::Cow;
+
+use bundle::Files;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+use syntax::boolean;
+use syntax::json_path::{JsonPath, get_at_path};
+
+use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
+use crate::config::{docs, parse, schema};
+use crate::document::{document, file_path, is_masked, redacted};
+use crate::finding::{Finding, Icon, Judgement, NotEvaluated, Verdict};
+use crate::message::render;
+use crate::outcome::{Outcome, bad_condition};
+
+pub(super) const KIND: AnalyzerKind = AnalyzerKind {
+    name: NAME,
+    scope: Scope::Cluster,
+    summary: "A value in a JSON file is the one expected",
+    docs: docs::<JsonCompare>,
+    since: "0.1.0",
+    needs: &["data", "exec", "run", "runPod", "http", "clusterResources"],
+    parse: parse::<JsonCompare>,
+    schema: schema::<JsonCompare>,
+};
+
+pub(super) const HOST_KIND: AnalyzerKind = AnalyzerKind {
+    name: NAME,
+    scope: Scope::Host,
+    summary: "A value in a host's JSON file is the one expected",
+    docs: docs::<JsonCompare>,
+    since: "0.1.0",
+    needs: &["run", "copy"],
+    parse: parse::<HostJsonCompare>,
+    schema: schema::<JsonCompare>,
+};
+
+const NAME: &str = "jsonCompare";
+const ICON: Icon = Icon {
+    key: "kubernetes_text_analyze",
+    file: "text-analyze.svg",
+};
+
+/// A value in a JSON file is the one expected.
+///
+/// # What it checks
+/// The file `fileName` in the folder `collectorName`, or the part of it at `path` (`a.b.[0].c`) or `jsonPath` (kubectl's
+/// `{.items[*].name}`; a single result is taken out of its list), against `value`, which is JSON: text needs
+/// its quotes. Numbers compare as numbers; lists compare in any order, but not lists within them.
+///
+/// # When it warns or fails
+/// `when` is `"true"` for "equal" or `"false"` for "differs"; without it `fail` and `warn` mean "differs" and `pass`
+/// means "equal". The first outcome that holds counts; when none does it fails as an invalid analyzer.
+/// Messages are templates over the whole document (`{{ .version }}`).
+///
+/// # What to do
+/// The outcome's message says what the value means. `assay` shows the value read beside it.
+///
+/// # Needs
+/// The collector that writes the file.
+///
+/// # Example
+/// ```yaml
+/// jsonCompare:
+///   collectorName: settings
+///   fileName: settings.json
+///   path: storage.encrypted
+///   value: "true"
+///   outcomes:
+///     - fail:
+///         when: "false"
+///         message: Encryption at rest is off.
+///     - pass:
+///         when: "true"
+///         message: Encryption at rest is on.
+/// ```
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+struct JsonCompare {
+    /// The folder that the collector writes to.
+    collector_name: String,
+    /// The file in it.
+    file_name: String,
+    /// A dotted path; empty takes the whole document.
+    path: String,
+    /// A path as kubectl reads it, where there is no `path`.
+    json_path: String,
+    /// The expected value, as JSON.
+    value: String,
+    /// What to say when it is equal and when it differs.
+    outcomes: Vec<Outcome>,
+}
+
+/// The same over a host's files.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+struct HostJsonCompare(JsonCompare);
+
+impl Analyzer for JsonCompare {
+    fn title(&self, meta: &Meta) -> String {
+        meta.title_or(if self.collector_name.is_empty() {
+            "Json Compare"
+        } else {
+            &self.collector_name
+        })
+    }
+
+    fn analyze(&self, meta: &Meta, files: &Files) -> Result<Judgement, NotEvaluated> {
+        let path = file_path(&self.collector_name, &self.file_name)?;
+        let whole = document::<Value>(files, &path)?;
+        let actual = self.select(&whole)?;
+        let expected: Value = serde_json::from_str(&self.value).map_err(|error| {
+            NotEvaluated::Spec(format!("value {:?} is not JSON: {error}", self.value))
+        })?;
+        if holds_mask(&actual) {
+            return Err(redacted());
+        }
+        let said = self.judge(equal(&actual, &expected), &whole)?;
+        Ok(Finding {
+            id: Finding::id(NAME, &format!("{path}/{}{}", self.path, self.json_path)),
+            title: self.title(meta),
+            strict: meta.strict,
+            observed: format!("{} ({path})", shown(&actual)),
+            ..said
+        }
+        .with_icon(&ICON)
+        .into())
+    }
+}
+
+impl Analyzer for HostJsonCompare {
+    fn title(&self, meta: &Meta) -> String {
+        self.0.title(meta)
+    }
+
+    /// A file that nothing wrote is an error of the host's spec, which fails.
+    fn analyze(&self, meta: &Meta, files: &Files) -> Result<Judgement, NotEvaluated> {
+        let path = file_path(&self.0.collector_name, &self.0.file_name)?;
+        if !files.contains(&path) && files.gaps(&path).next().is_none() {
+            return Err(NotEvaluated::Spec(format!("{path} was not collected")));
+        }
+        self.0.analyze(meta, files)
+    }
+}
+
+impl JsonCompare {
+    /// The part of the document that is compared.
+    fn select(&self, whole: &Value) -> Result<Value, NotEvaluated> {
+        if !self.path.is_empty() {
+            return get_at_path(whole, &self.path)
+                .cloned()
+                .map_err(|error| NotEvaluated::Spec(format!("path {:?}: {error}", self.path)));
+        }
+        if self.json_path.is_empty() {
+            return Ok(whole.clone());
+        }
+        let wrong = |problem: &dyn std::fmt::Display| {
+            NotEvaluated::Spec(format!("jsonPath {:?}: {problem}", self.json_path))
+        };
+        let json_path = JsonPath::parse(&self.json_path).map_err(|error| wrong(&error))?;
+        let found = json_path.find(whole).map_err(|error| wrong(&error))?;
+        // A template gives a list per action; troubleshoot decodes the first and drops the others.
+        let Some(first) = found.into_iter().next() else {
+            return Err(wrong(&"it selects nothing"));
+        };
+        let mut results: Vec<Value> = first.into_iter().map(Cow::into_owned).collect();
+        Ok(match results.len() {
+            1 => results.remove(0),
+            _ => Value::Array(results),
+        })
+    }
+
+    /// The first outcome that agrees. Templates of the outcomes before it are rendered, too: a broken one is
+    /// said whichever outcome it stands in.
+    fn judge(&self, is_equal: bool, whole: &Value) -> Result<Finding, NotEvaluated> {
+        for (verdict, branch) in self.outcomes.iter().filter_map(Outcome::branch) {
+            let wanted = match branch.when.as_str() {
+                "" => verdict == Verdict::Pass,
+                when => boolean::parse(when).map_err(|error| bad_condition(when, error))?,
+            };
+            let message = render(&branch.message, whole)?;
+            if wanted == is_equal {
+                return Ok(Finding {
+                    message,
+                    ..Finding::of(verdict, branch)
+                });
+            }
+        }
+        Ok(Finding {
+            verdict: Some(Verdict::Fail),
+            message: "Invalid analyzer".to_owned(),
+            remedy: "Give the analyzer an outcome for the values being equal and one for their differing.".to_owned(),
+            ..Finding::default()
+        })
+    }
+}
+
+/// Whether the values are equal; two lists are when they hold the same items in whatever order.
+fn equal(actual: &Value, expected: &Value) -> bool {
+    let (actual, expected) = (canonical(actual), canonical(expected));
+    match (actual, expected) {
+        (Value::Array(mut actual), Value::Array(mut expected)) => {
+            actual.sort_by_cached_key(Value::to_string);
+            expected.sort_by_cached_key(Value::to_string);
+            actual == expected
+        }
+        (actual, expected) => actual == expected,
+    }
+}
+
+/// The value with every number as a float, as Go decodes them: 1 is 1.0.
+fn canonical(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => number.as_f64().map_or(Value::Null, Value::from),
+        Value::Array(items) => items.iter().map(canonical).collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(key, value)| (key.clone(), canonical(value)))
+            .collect(),
+        other => other.clone(),
+    }
+}
+
+fn holds_mask(value: &Value) -> bool {
+    match value {
+        Value::String(text) => is_masked(text),
+        Value::Array(items) => items.iter().any(holds_mask),
+        Value::Object(fields) => fields.values().any(holds_mask),
+        _ => false,
+    }
+}
+
+/// A value for a person: not more of it than fits a line.
+fn shown(value: &Value) -> String {
+    const SHOWN: usize = 80;
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}

@@ -1,0 +1,375 @@
+//! `textAnalyze`: a regular expression over collected text.
+
+use std::collections::BTreeMap;
+
+use bundle::{BundlePath, Files};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+use syntax::boolean;
+use syntax::go_regex::GoRegex;
+
+use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
+use crate::config::{docs, parse, schema};
+use crate::document::{file_path, missing, redacted, unmasked};
+use crate::finding::{Finding, Icon, Judgement, NotEvaluated, Verdict};
+use crate::message::render;
+use crate::outcome::{Operator, Outcome, bad_condition, first_match};
+use crate::text_search::{Match, search};
+
+pub(super) const KIND: AnalyzerKind = AnalyzerKind {
+    name: NAME,
+    scope: Scope::Cluster,
+    summary: "Collected text matches, or does not match, a regular expression",
+    docs: docs::<TextAnalyze>,
+    since: "0.1.0",
+    needs: &["logs", "exec", "run", "runPod", "data", "copy"],
+    parse: parse::<TextAnalyze>,
+    schema: schema::<TextAnalyze>,
+};
+
+pub(super) const HOST_KIND: AnalyzerKind = AnalyzerKind {
+    name: NAME,
+    scope: Scope::Host,
+    summary: "A host's text matches, or does not match, a regular expression",
+    docs: docs::<TextAnalyze>,
+    since: "0.1.0",
+    needs: &["run", "copy", "journald"],
+    parse: parse::<HostTextAnalyze>,
+    schema: schema::<TextAnalyze>,
+};
+
+const NAME: &str = "textAnalyze";
+const ICON: Icon = Icon {
+    key: "kubernetes_text_analyze",
+    file: "text-analyze.svg",
+};
+const GROUPS_ICON: Icon = Icon {
+    key: "kubernetes_text_analyze",
+    file: "text-analyze.svg?w=13&h=16",
+};
+
+/// Collected text matches, or does not match, a regular expression.
+///
+/// # What it checks
+/// Each file that the glob `<collectorName>/<fileName>` finds (`*` does not cross a slash), without
+/// `excludeFiles`, against `regex` or the first match of `regexGroups`, in Go's syntax. A name that ends in
+/// `-stdout.txt`, `-stderr.txt` or `-errors.json` is looked for in the folders of `exec`,
+/// `<collectorName>/<namespace>/<pod>/`. One finding for each file.
+///
+/// # When it warns or fails
+/// With `regex`, `when` is `"true"` for "matches" or `"false"` for "does not"; without it `fail` and `warn` mean "does
+/// not" and `pass` means "matches". All outcomes are looked at, the last that holds speaks; pass outweighs
+/// warn, warn outweighs fail. With `regexGroups`, `when` is `<group> <op> <value>`: whole numbers compare by
+/// `= < > <= >=`, other text by `=`; `''` is the empty text. The first outcome that holds counts, and
+/// messages are templates over the named groups (`{{ .Loss }}`).
+/// No file at all is a warning, unless `ignoreIfNoFiles`.
+///
+/// # What to do
+/// The outcome's message says what the text means. The finding names the file and the line.
+///
+/// # Needs
+/// The collector that writes the files. An expression that may span lines is searched in files up to 64 MiB,
+/// others in files of any size.
+///
+/// # Example
+/// ```yaml
+/// textAnalyze:
+///   checkName: Packet loss
+///   collectorName: run-ping
+///   fileName: run-ping.log
+///   regexGroups: '(?P<Loss>\d+)% packet loss'
+///   outcomes:
+///     - pass:
+///         when: "Loss < 5"
+///         message: The network loses {{ .Loss }}% of packets.
+///     - fail:
+///         message: The network loses too many packets.
+/// ```
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+struct TextAnalyze {
+    /// The folder that the collector writes to.
+    collector_name: String,
+    /// A glob of files in it.
+    file_name: String,
+    /// An expression that matches or does not.
+    regex: String,
+    /// An expression with named groups.
+    regex_groups: String,
+    /// Say nothing where there is no such file.
+    ignore_if_no_files: bool,
+    /// What to say.
+    outcomes: Vec<Outcome>,
+    /// Globs of files in the folder that are left out.
+    exclude_files: Vec<String>,
+}
+
+/// The same over a host's files, with a title of its own.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+struct HostTextAnalyze(TextAnalyze);
+
+impl Analyzer for TextAnalyze {
+    fn title(&self, meta: &Meta) -> String {
+        meta.title_or(self.collector_name.as_str())
+    }
+
+    fn analyze(&self, meta: &Meta, files: &Files) -> Result<Judgement, NotEvaluated> {
+        self.judge(&self.title(meta), meta, files)
+    }
+}
+
+impl Analyzer for HostTextAnalyze {
+    fn title(&self, meta: &Meta) -> String {
+        meta.title_or("Regular Expression")
+    }
+
+    fn analyze(&self, meta: &Meta, files: &Files) -> Result<Judgement, NotEvaluated> {
+        self.0.judge(&self.title(meta), meta, files)
+    }
+}
+
+impl TextAnalyze {
+    fn judge(&self, title: &str, meta: &Meta, files: &Files) -> Result<Judgement, NotEvaluated> {
+        let pattern = self.pattern(&self.file_name)?;
+        let paths = self.paths(&pattern, files)?;
+        let mut judgement = Judgement {
+            findings: Vec::new(),
+            not_evaluated: missing(files, &pattern),
+        };
+        if paths.is_empty() {
+            let said = self.no_files(&pattern, files, judgement.not_evaluated)?;
+            return Ok(titled(said, title).into());
+        }
+        for (mode, expression) in [
+            (Mode::Matches, &self.regex),
+            (Mode::Groups, &self.regex_groups),
+        ] {
+            if expression.is_empty() {
+                continue;
+            }
+            let regex = GoRegex::new(expression)
+                .map_err(|error| NotEvaluated::Spec(format!("{expression:?}: {error}")))?;
+            for path in &paths {
+                match self.judge_file(mode, &regex, path.as_str(), files) {
+                    Ok(said) => judgement.findings.push(Finding {
+                        strict: meta.strict,
+                        ..titled(said, title)
+                    }),
+                    // The condition is the same for every file.
+                    Err(reason @ NotEvaluated::Spec(_)) => return Err(reason),
+                    Err(reason) => {
+                        judgement.not_evaluated.get_or_insert(reason);
+                    }
+                }
+            }
+        }
+        if self.regex.is_empty() && self.regex_groups.is_empty() {
+            judgement.findings.push(titled(invalid(), title));
+        }
+        Ok(judgement)
+    }
+
+    /// The glob that a file name of the spec stands for.
+    fn pattern(&self, name: &str) -> Result<String, NotEvaluated> {
+        let path = file_path(&self.collector_name, name)?;
+        let is_of_exec = ["-stdout.txt", "-stderr.txt", "-errors.json"]
+            .iter()
+            .any(|suffix| name.ends_with(suffix));
+        if is_of_exec && !path.contains(['*', '?', '[']) {
+            return file_path(&format!("{}/*/*", self.collector_name), name);
+        }
+        Ok(path)
+    }
+
+    fn paths(&self, pattern: &str, files: &Files) -> Result<Vec<BundlePath>, NotEvaluated> {
+        let glob = |pattern: &str| {
+            files
+                .glob(pattern)
+                .map_err(|error| NotEvaluated::Spec(format!("{pattern:?} names no files: {error}")))
+        };
+        let mut paths = glob(pattern)?;
+        for name in &self.exclude_files {
+            let excluded = glob(&self.pattern(name)?)?;
+            paths.retain(|path| !excluded.contains(path));
+        }
+        Ok(paths)
+    }
+
+    /// The answer where no file was found: that the manifest knows why comes first.
+    fn no_files(
+        &self,
+        pattern: &str,
+        files: &Files,
+        missing: Option<NotEvaluated>,
+    ) -> Result<Finding, NotEvaluated> {
+        if let Some(reason) = missing {
+            return Err(reason);
+        }
+        if let Some(gap) = files.gaps(pattern).next() {
+            return Err(NotEvaluated::from_gap(pattern, gap));
+        }
+        if self.ignore_if_no_files {
+            let reason = format!("{pattern} was not collected, and the spec says to ignore that");
+            return Err(NotEvaluated::NotApplicable(reason));
+        }
+        Ok(Finding {
+            id: Finding::id(NAME, pattern),
+            verdict: Some(Verdict::Warn),
+            message: "No matching files".to_owned(),
+            observed: format!("no file {pattern}"),
+            remedy: "Check that collectorName and fileName name what the collector writes."
+                .to_owned(),
+            ..Finding::default()
+        }
+        .with_icon(&ICON))
+    }
+
+    fn judge_file(
+        &self,
+        mode: Mode,
+        regex: &GoRegex,
+        path: &str,
+        files: &Files,
+    ) -> Result<Finding, NotEvaluated> {
+        let found = search(files, path, regex)?;
+        let observed = match &found {
+            Some(found) => format!("{path}, line {}", found.line),
+            None => format!("no match in {path}"),
+        };
+        let (subject, said) = match mode {
+            Mode::Matches => {
+                if found.as_ref().is_some_and(|found| found.owes_to_mask) {
+                    return Err(redacted());
+                }
+                let said = self.judge_match(found.is_some())?.with_icon(&ICON);
+                (path.to_owned(), said)
+            }
+            Mode::Groups => {
+                let said = self.judge_groups(&named_groups(regex, found))?;
+                (format!("{path}/groups"), said.with_icon(&GROUPS_ICON))
+            }
+        };
+        Ok(Finding {
+            id: Finding::id(NAME, &subject),
+            observed,
+            ..said
+        })
+    }
+
+    /// All outcomes are looked at. The last that agrees supplies the words; a `fail` takes a `warn` back, and
+    /// of what remains pass outweighs warn and warn outweighs fail.
+    fn judge_match(&self, is_match: bool) -> Result<Finding, NotEvaluated> {
+        let (mut pass, mut warn, mut fail) = (false, false, false);
+        let mut said = Finding::default();
+        for (verdict, branch) in self.outcomes.iter().filter_map(Outcome::branch) {
+            let wanted = match branch.when.as_str() {
+                "" => verdict == Verdict::Pass,
+                when => boolean::parse(when).map_err(|error| bad_condition(when, error))?,
+            };
+            if wanted != is_match {
+                continue;
+            }
+            match verdict {
+                Verdict::Pass => pass = true,
+                Verdict::Warn => warn = true,
+                Verdict::Fail => (warn, fail) = (false, true),
+            }
+            said = Finding::of(verdict, branch);
+        }
+        said.verdict = match (pass, warn, fail) {
+            (true, _, _) => Some(Verdict::Pass),
+            (_, true, _) => Some(Verdict::Warn),
+            (_, _, true) => Some(Verdict::Fail),
+            _ => None,
+        };
+        Ok(said)
+    }
+
+    fn judge_groups(&self, groups: &BTreeMap<String, String>) -> Result<Finding, NotEvaluated> {
+        let matched = first_match(&self.outcomes, |when| compare(when, groups))?;
+        let mut said = Finding::of_match(matched);
+        let data: Value = groups
+            .iter()
+            .map(|(name, text)| (name.clone(), Value::from(text.as_str())))
+            .collect::<serde_json::Map<_, _>>()
+            .into();
+        said.message = render(&said.message, &data)?;
+        Ok(said)
+    }
+}
+
+/// What is asked of an expression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Whether it matches.
+    Matches,
+    /// What its groups hold.
+    Groups,
+}
+
+fn titled(finding: Finding, title: &str) -> Finding {
+    Finding {
+        title: title.to_owned(),
+        ..finding
+    }
+}
+
+/// The answer to a spec with neither expression.
+fn invalid() -> Finding {
+    Finding {
+        id: NAME.to_owned(),
+        verdict: Some(Verdict::Fail),
+        message: "Invalid analyzer".to_owned(),
+        remedy: "Give the analyzer a regex or regexGroups.".to_owned(),
+        ..Finding::default()
+    }
+    .with_icon(&ICON)
+}
+
+/// The named groups of a match; a group that took no part is empty, and without a match there are none.
+fn named_groups(regex: &GoRegex, found: Option<Match>) -> BTreeMap<String, String> {
+    let Some(found) = found else {
+        return BTreeMap::new();
+    };
+    regex
+        .group_names()
+        .iter()
+        .zip(found.groups)
+        .filter_map(|(name, text)| Some((name.as_deref()?.to_owned(), text.unwrap_or_default())))
+        .collect()
+}
+
+/// `<group> <op> <value>`. A group that the match does not have does not hold.
+fn compare(when: &str, groups: &BTreeMap<String, String>) -> Result<bool, NotEvaluated> {
+    let parts: Vec<&str> = when.trim().split(' ').collect();
+    let [name, operator, value] = parts[..] else {
+        return Err(bad_condition(when, "expected `<group> <operator> <value>`"));
+    };
+    let value = match value {
+        "''" | "\"\"" => "",
+        value => value,
+    };
+    let Some(found) = groups.get(name) else {
+        return Ok(false);
+    };
+    let found = unmasked(found)?;
+    let operator_read = Operator::parse(operator);
+    let Ok(number) = value.parse::<i64>() else {
+        return match operator_read {
+            Some(Operator::Equal) => Ok(found == value),
+            _ => Err(bad_condition(
+                when,
+                format!("text can only be compared by =, not by {operator:?}"),
+            )),
+        };
+    };
+    let Ok(found) = found.parse::<i64>() else {
+        return Ok(false);
+    };
+    Ok(match operator_read {
+        Some(Operator::NotEqual) | None => false,
+        Some(operator) => operator.holds(found.cmp(&number)),
+    })
+}

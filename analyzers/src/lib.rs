@@ -3,7 +3,7 @@
 //! No I/O beyond [`bundle::Files`], no clock but the bundle's collection time, no environment: a verdict
 //! can be had again from the file alone, years later, by someone without access to the cluster. Clippy's
 //! `disallowed_methods` enforces it.
-#![warn(clippy::disallowed_methods)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod analyzer;
 mod config;

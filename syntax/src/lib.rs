@@ -3,6 +3,7 @@
 //! Everything here is a pure function of its input: no clock, no file, no environment, no network.
 //! A module belongs here when two crates need it, or when its semantics are Go's or Kubernetes' and
 //! deserve their own cases. It knows nothing of bundles, collectors or analyzers.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod boolean;
 pub mod config;

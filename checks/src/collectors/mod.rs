@@ -1,4 +1,8 @@
 //! The collectors: one file each, one `mod` line and one row here, both alphabetical.
+//!
+//! A collector reaches the world through its context alone (cluster, host, clock, budget); clippy's
+//! `disallowed_methods` enforces it.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 use crate::collector::CollectorKind;
 

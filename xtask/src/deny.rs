@@ -123,6 +123,16 @@ struct DependencyKind {
 
 /// Checks the workspace at `root`; the error lists every violation.
 pub(crate) fn check(root: &Path) -> Result<()> {
+    let violations = violations(root)?;
+    if violations.is_empty() {
+        println!("deny: bans, licences and sources hold");
+        return Ok(());
+    }
+    bail!("deny.toml does not hold:\n{}", violations.join("\n"))
+}
+
+/// What the workspace at `root` has that its `deny.toml` does not allow, a line each.
+pub(crate) fn violations(root: &Path) -> Result<Vec<String>> {
     let path = root.join("deny.toml");
     let text =
         fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
@@ -137,12 +147,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     }
     let metadata: Metadata =
         serde_json::from_str(&output(&mut command)?).context("failed to read cargo's metadata")?;
-    let violations = Tree::new(&metadata).violations(&policy)?;
-    if violations.is_empty() {
-        println!("deny: bans, licences and sources hold");
-        return Ok(());
-    }
-    bail!("deny.toml does not hold:\n{}", violations.join("\n"))
+    Tree::new(&metadata).violations(&policy)
 }
 
 /// The resolved packages that the workspace reaches.

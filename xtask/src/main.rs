@@ -8,6 +8,7 @@
 
 mod command;
 mod deny;
+mod guard;
 mod rig;
 mod test;
 
@@ -25,6 +26,8 @@ enum Task {
     Rig(rig::RigTask),
     /// Bans, licences and sources of deny.toml
     Deny,
+    /// Break every boundary of the project once and see that it is noticed
+    Guard,
     /// Every test: without servers, against real ones, against a real node
     Test(test::TestTask),
 }
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::Rig(task) => rig::run(task),
         Task::Deny => deny::check(&project_root()),
+        Task::Guard => guard::guard(),
         Task::Test(task) => test::test(&task),
     };
     rig::finish();

@@ -19,3 +19,23 @@ fn title(type_name: &str, name: &str) -> String {
         format!("{type_name}/{name}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_file_is_registered() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/collectors");
+        let registry = include_str!("mod.rs");
+        for entry in std::fs::read_dir(folder).expect("the folder of collectors") {
+            let name = entry.expect("an entry").file_name();
+            let name = name.to_string_lossy();
+            let module = name.trim_end_matches(".rs");
+            if module != "mod" {
+                assert!(
+                    registry.contains(&format!("&{module}::KIND")),
+                    "{name} has no row in KINDS"
+                );
+            }
+        }
+    }
+}

@@ -45,7 +45,7 @@ enum Part {
 }
 
 impl Reply {
-    pub(crate) fn json(body: impl ToString) -> Self {
+    pub(crate) fn json(body: impl std::fmt::Display) -> Self {
         Self {
             status: 200,
             headers: Vec::new(),
@@ -204,7 +204,10 @@ async fn serve(
             reply.status
         );
         for (name, value) in &reply.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head.push_str(name);
+            head.push_str(": ");
+            head.push_str(value);
+            head.push_str("\r\n");
         }
         head.push_str("\r\n");
         stream.write_all(head.as_bytes()).await?;

@@ -5,7 +5,9 @@
 //! the debug log live here and nowhere else.
 
 mod connect;
+mod discovery;
 mod error;
+mod list;
 mod request;
 mod review;
 
@@ -18,7 +20,9 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
 pub use connect::{ConnectError, Options, Secret};
+pub use discovery::{Discovery, Group, GroupVersion, Resource, ResourceList};
 pub use error::{ApiError, Cause};
+pub use list::{ListError, Listed, Listing};
 pub use request::{Answer, Tally, Timing};
 use request::{Call, SharedTally, target};
 pub use review::{Rule, Rules};
@@ -28,6 +32,9 @@ pub const DOCUMENT_CAP: usize = 32 << 20;
 
 /// Requests in flight at once, bodies included, over all collectors.
 const IN_FLIGHT: usize = 16;
+
+/// Pages of lists in flight at once.
+const PAGES_IN_FLIGHT: usize = 8;
 
 /// A connection to one cluster. Clones share the connection; [`Cluster::counting`] gives a clone its own
 /// counters.
@@ -43,6 +50,7 @@ struct Connection {
     namespace: String,
     timing: Timing,
     in_flight: Arc<Semaphore>,
+    pages: Arc<Semaphore>,
 }
 
 impl Cluster {
@@ -68,6 +76,7 @@ impl Cluster {
                 namespace,
                 timing,
                 in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
+                pages: Arc::new(Semaphore::new(PAGES_IN_FLIGHT)),
             }),
             tally: Arc::default(),
         }
@@ -98,6 +107,10 @@ impl Cluster {
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.connection.namespace
+    }
+
+    fn timing(&self) -> &Timing {
+        &self.connection.timing
     }
 
     /// The client for what is no plain request: exec and attach. One call of it is one request.

@@ -138,9 +138,14 @@ impl Answer {
                 Ok(Some(data))
             }
             Ok(Ok(None)) => Ok(None),
-            Ok(Err(cause)) => Err(ApiError::new(&self.request, cause)),
-            Err(_) => Err(ApiError::new(&self.request, cause)),
+            Ok(Err(cause)) => Err(self.error(cause)),
+            Err(_) => Err(self.error(cause)),
         }
+    }
+
+    /// An error about this answer.
+    pub(super) fn error(&self, cause: Cause) -> ApiError {
+        ApiError::new(&self.request, cause)
     }
 
     /// The whole body, refused above `cap` bytes.
@@ -148,7 +153,7 @@ impl Answer {
         let mut all = BytesMut::new();
         while let Some(chunk) = self.chunk().await? {
             if all.len() + chunk.len() > cap {
-                return Err(ApiError::new(&self.request, Cause::TooLong(cap)));
+                return Err(self.error(Cause::TooLong(cap)));
             }
             all.extend_from_slice(&chunk);
         }
@@ -197,9 +202,10 @@ impl Call<'_> {
             if attempt >= self.timing.attempts || !self.may_repeat(&error.cause) {
                 return Err(error);
             }
-            let wait = asked
-                .unwrap_or_else(|| jittered(self.timing.back_off, attempt))
-                .min(self.timing.longest_wait);
+            let wait = asked.map_or_else(
+                || wait_before(self.timing, attempt),
+                |wait| wait.min(self.timing.longest_wait),
+            );
             if let Some((end, limit)) = until
                 && Instant::now() + wait >= end
             {
@@ -297,11 +303,13 @@ fn connection(error: &kube::Error) -> String {
 }
 
 /// Exponential back-off, each wait between a half and the whole of its step.
-fn jittered(base: Duration, attempt: u32) -> Duration {
-    let step = base.saturating_mul(1 << (attempt - 1).min(8));
+pub(super) fn wait_before(timing: &Timing, attempt: u32) -> Duration {
+    let step = timing
+        .back_off
+        .saturating_mul(1 << attempt.saturating_sub(1).min(8));
     let random = RandomState::new().build_hasher().finish();
     let share = u32::try_from(random % 512).unwrap_or(0);
-    step / 2 + (step / 1024).saturating_mul(share)
+    (step / 2 + (step / 1024).saturating_mul(share)).min(timing.longest_wait)
 }
 
 /// Adds an encoded query to a path.

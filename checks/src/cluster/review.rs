@@ -24,13 +24,15 @@ struct AccessStatus {
 pub struct Rules {
     /// The rules, as `auth-cani-list` files keep them.
     pub resource_rules: Vec<Rule>,
+    /// The rules about paths that are no resources.
+    pub non_resource_rules: Vec<Rule>,
     /// Whether the authorizer could not list everything.
     pub incomplete: bool,
     /// Why not.
     pub evaluation_error: String,
 }
 
-/// One `ResourceRule` (`authorization.k8s.io/v1`).
+/// One `ResourceRule` or `NonResourceRule` (`authorization.k8s.io/v1`), written as a `PolicyRule`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Rule {
@@ -45,9 +47,21 @@ pub struct Rule {
     /// Only these objects, where not empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resource_names: Vec<String>,
+    /// `/healthz`
+    #[serde(rename = "nonResourceURLs", skip_serializing_if = "Vec::is_empty")]
+    pub non_resource_urls: Vec<String>,
 }
 
 impl Rules {
+    /// All rules, as `kubectl auth can-i --list` shows them and `auth-cani-list` files keep them.
+    #[must_use]
+    pub fn policy_rules(&self) -> Vec<&Rule> {
+        self.resource_rules
+            .iter()
+            .chain(&self.non_resource_rules)
+            .collect()
+    }
+
     /// Whether the rules allow a verb on every object of a resource.
     #[must_use]
     pub fn allow(&self, verb: &str, group: &str, resource: &str) -> bool {

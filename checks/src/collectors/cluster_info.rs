@@ -71,8 +71,8 @@ struct Info {
 
 #[derive(Serialize)]
 struct Document {
-    string: String,
     info: Info,
+    string: String,
 }
 
 const VERSION: &str = "cluster-info/cluster_version.json";

@@ -7,9 +7,12 @@
 use crate::collector::CollectorKind;
 
 mod cluster_info;
+mod cluster_resources;
+
+pub use cluster_resources::merge as merge_cluster_resources;
 
 /// Every collector, sorted by scope and name.
-pub const KINDS: &[&CollectorKind] = &[&cluster_info::KIND];
+pub const KINDS: &[&CollectorKind] = &[&cluster_info::KIND, &cluster_resources::KIND];
 
 /// `<type>`, or `<type>/<name>` where there is a name: what troubleshoot shows, and names files after.
 fn title(type_name: &str, name: &str) -> String {

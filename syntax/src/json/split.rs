@@ -137,11 +137,12 @@ impl Splitter {
         self.items
     }
 
-    /// Takes the next piece, and gives every item that it completes to `each`. An error of `each` ends it.
+    /// Takes the next piece, and gives every item that it completes to `each`, with what is known by then of
+    /// the list around it. An error of `each` ends it.
     pub fn push<E: From<SplitError>>(
         &mut self,
         piece: &[u8],
-        mut each: impl FnMut(Item<'_>) -> Result<(), E>,
+        mut each: impl FnMut(Item<'_>, &Envelope) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut rest = piece;
         while let Some(&byte) = rest.first() {
@@ -241,7 +242,7 @@ impl Splitter {
     fn item<E: From<SplitError>>(
         &mut self,
         piece: &[u8],
-        each: &mut impl FnMut(Item<'_>) -> Result<(), E>,
+        each: &mut impl FnMut(Item<'_>, &Envelope) -> Result<(), E>,
     ) -> Result<usize, E> {
         let end = self.nest.end(piece).map_err(|TooDeep| self.too_deep())?;
         let used = end.unwrap_or(piece.len());
@@ -263,10 +264,8 @@ impl Splitter {
             } else {
                 &self.carry
             };
-            each(Item {
-                bytes,
-                offset: self.item_offset,
-            })?;
+            let offset = self.item_offset;
+            each(Item { bytes, offset }, &self.envelope)?;
             self.carry.clear();
         }
         Ok(used)
@@ -438,7 +437,7 @@ mod tests {
         let mut splitter = Splitter::new(1000);
         let mut items = Vec::new();
         for piece in pieces {
-            let pushed = splitter.push(piece, |item| {
+            let pushed = splitter.push(piece, |item, _| {
                 let text = String::from_utf8_lossy(item.bytes).into_owned();
                 items.push((item.offset, text));
                 Ok::<_, SplitError>(())

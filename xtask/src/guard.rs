@@ -159,7 +159,9 @@ const VIOLATIONS: &[Violation] = &[
             "/// Breaks in.\n#[must_use]\npub fn guard() -> bundle::FileSink {\n    bundle::FileSink {}\n}\n",
         )],
         check: Clippy("assay-server"),
-        named: &["cannot construct `assay_bundle::FileSink` with struct literal syntax due to private fields"],
+        named: &[
+            "cannot construct `assay_bundle::FileSink` with struct literal syntax due to private fields",
+        ],
     },
     Violation {
         name: "compressed blocks of an archive have no public name",

@@ -6,7 +6,7 @@ pub(super) struct Kind {
     /// The folder of a namespaced kind, `pods`; the file of a cluster-wide one, `nodes` (`nodes.json`).
     pub(super) place: &'static str,
     /// `Pod`
-    pub(super) kind: &'static str,
+    pub(super) name: &'static str,
     /// The plural in paths, `pods`.
     pub(super) resource: &'static str,
     /// Groups with versions, the one to take first: `v1`, `apps/v1`.
@@ -15,13 +15,13 @@ pub(super) struct Kind {
 
 const fn kind(
     place: &'static str,
-    kind: &'static str,
+    name: &'static str,
     resource: &'static str,
     versions: &'static [&'static str],
 ) -> Kind {
     Kind {
         place,
-        kind,
+        name,
         resource,
         versions,
     }

@@ -483,7 +483,7 @@ impl Work {
             self.absent(&file, kind);
             return Ok(None);
         };
-        let mut sorter = self.sorter(kind.place, kind.kind, version, false);
+        let mut sorter = self.sorter(kind.place, kind.name, version, false);
         let target = collection(version, None, kind.resource);
         let listed = self.cluster.list(&target, &[], |item| {
             look(item);
@@ -512,8 +512,8 @@ impl Work {
             self.absent(&glob, kind);
             return Ok(());
         };
-        let mut sorter = self.sorter(kind.place, kind.kind, version, true);
-        let looks_at_pods = kind.kind == "Pod";
+        let mut sorter = self.sorter(kind.place, kind.name, version, true);
+        let looks_at_pods = kind.name == "Pod";
         self.by_namespace(&mut sorter, version, kind.resource, true, |item| {
             if looks_at_pods {
                 self.note_health(item);

@@ -1,1 +1,2 @@
 //! The product: command line, spec loading, pipeline, reports.
+pub mod spec;

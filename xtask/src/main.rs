@@ -7,9 +7,13 @@
 )]
 
 mod command;
+mod conformance;
+mod debian;
 mod deny;
+mod generate;
 mod guard;
 mod rig;
+mod static_binary;
 mod test;
 
 use std::path::PathBuf;
@@ -28,6 +32,12 @@ enum Task {
     Deny,
     /// Break every boundary of the project once and see that it is noticed
     Guard,
+    /// Write the files that are made from others
+    Gen(generate::GenerateTask),
+    /// The static release binary, proven in an empty root
+    Static,
+    /// The neutral cases of troubleshoot's behaviour
+    Conformance(conformance::ConformanceTask),
     /// Every test: without servers, against real ones, against a real node
     Test(test::TestTask),
 }
@@ -43,6 +53,9 @@ fn main() -> ExitCode {
         Task::Rig(task) => rig::run(task),
         Task::Deny => deny::check(&project_root()),
         Task::Guard => guard::guard(),
+        Task::Gen(task) => generate::generate(&task),
+        Task::Static => static_binary::build().map(|_| ()),
+        Task::Conformance(task) => conformance::conformance(&task),
         Task::Test(task) => test::test(&task),
     };
     rig::finish();

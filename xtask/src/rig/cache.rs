@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::table::{SERVERS, Server, Source};
 use crate::command::{is_installed, output, run};
+use crate::debian;
 
 /// The folder that holds built servers and running rigs: `$ASSAY_RIG_CACHE`, else `$XDG_CACHE_HOME/assay-rig`,
 /// else `~/.cache/assay-rig`.
@@ -53,17 +54,14 @@ pub(crate) fn is_made(server: &Server) -> Result<bool> {
 /// Makes every server that is missing, saying what and how long. `node` adds what only the real node needs.
 pub(crate) fn make_missing(node: bool) -> Result<()> {
     let wanted = SERVERS.iter().filter(|server| node || !server.node_only);
-    let mut packages = Vec::new();
-    for server in wanted.clone() {
-        if let Source::Debian { package, .. } = server.source
-            && !is_made(server)?
-        {
-            packages.push(package);
-        }
-    }
-    if !packages.is_empty() {
-        install(&packages)?;
-    }
+    let packages: Vec<_> = wanted
+        .clone()
+        .filter_map(|server| match server.source {
+            Source::Debian { package, proof } => Some((package, proof)),
+            _ => None,
+        })
+        .collect();
+    debian::install_missing(&packages).context("the rig needs Debian packages")?;
     // Two runs at once: the second waits and finds everything made. What a killed one left is removed.
     let made = folder()?.join("made");
     fs::create_dir_all(&made).with_context(|| format!("failed to make {}", made.display()))?;
@@ -95,9 +93,7 @@ pub(crate) fn make_missing(node: bool) -> Result<()> {
                 path,
                 files,
             } => keep_files(server, module, path, files)?,
-            Source::Debian { package, proof } => {
-                bail!("package {package} is installed but {proof} is missing")
-            }
+            Source::Debian { .. } => {}
         }
         println!("rig: {} made in {:.0?}", server.name, start.elapsed());
     }
@@ -238,61 +234,4 @@ fn unfinished_beside(entry: &Path) -> Result<tempfile::TempDir> {
 fn publish(unfinished: tempfile::TempDir, entry: &Path) -> Result<()> {
     let made = unfinished.keep();
     fs::rename(&made, entry).with_context(|| format!("failed to publish {}", entry.display()))
-}
-
-/// Installs Debian packages without starting any service they bring.
-fn install(packages: &[&str]) -> Result<()> {
-    let line = format!(
-        "apt-get install --yes --no-install-recommends {}",
-        packages.join(" ")
-    );
-    if !rustix::process::geteuid().is_root() || !is_installed("apt-get") {
-        bail!("the rig needs Debian packages; as root run: {line}");
-    }
-    println!("rig: installing {}", packages.join(" "));
-    let policy = ServicePolicy::forbid()?;
-    let attempt = || {
-        output(
-            Command::new("apt-get")
-                .args(["install", "--yes", "--no-install-recommends"])
-                .args(packages)
-                .env("DEBIAN_FRONTEND", "noninteractive"),
-        )
-    };
-    // A fresh machine has no package lists yet, or old ones.
-    if attempt().is_err() {
-        output(Command::new("apt-get").arg("update"))?;
-        attempt().with_context(|| format!("failed to install packages; as root run: {line}"))?;
-    }
-    drop(policy);
-    Ok(())
-}
-
-/// Debian's maintainer scripts ask this program before they start a service; 101 means "forbidden".
-struct ServicePolicy {
-    ours: bool,
-}
-
-const POLICY: &str = "/usr/sbin/policy-rc.d";
-
-impl ServicePolicy {
-    fn forbid() -> Result<Self> {
-        let ours = !Path::new(POLICY).exists();
-        if ours {
-            fs::write(POLICY, "#!/bin/sh\nexit 101\n")
-                .with_context(|| format!("failed to write {POLICY}"))?;
-            run(Command::new("chmod").args(["755", POLICY]))?;
-        }
-        Ok(Self { ours })
-    }
-}
-
-impl Drop for ServicePolicy {
-    fn drop(&mut self) {
-        if self.ours
-            && let Err(error) = fs::remove_file(POLICY)
-        {
-            eprintln!("rig: failed to remove {POLICY}: {error}");
-        }
-    }
 }

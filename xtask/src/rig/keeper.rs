@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -85,6 +86,19 @@ impl Sandbox {
             )?,
         );
         Ok(command)
+    }
+
+    /// The numbers by which the kernel knows the sandbox's namespaces.
+    pub(super) fn namespaces(&self) -> Result<BTreeSet<u64>> {
+        ["net", "mnt", "pid_for_children"]
+            .map(|kind| {
+                let path = format!("/proc/{}/ns/{kind}", self.unshare);
+                let found =
+                    fs::metadata(&path).with_context(|| format!("failed to find {path}"))?;
+                Ok(found.ino())
+            })
+            .into_iter()
+            .collect()
     }
 
     /// Asks the keeper to stop the rig.

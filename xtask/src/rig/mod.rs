@@ -16,6 +16,7 @@ mod image;
 mod interrupt;
 mod keeper;
 mod kwok;
+mod leftovers;
 mod node;
 mod pki;
 mod sandbox;
@@ -58,6 +59,9 @@ pub(crate) enum RigTask {
         /// Name of the rig; several may run beside one another
         #[arg(long, default_value = "up")]
         name: String,
+        /// Stop when this command ends, by Ctrl-C for instance
+        #[arg(long)]
+        attached: bool,
     },
     /// Stop a rig and remove everything it made
     Down {
@@ -67,6 +71,8 @@ pub(crate) enum RigTask {
     },
     /// Say what is made and what runs
     Status,
+    /// Prove that an interrupted rig leaves nothing behind
+    Leftovers,
     /// Make what is missing without starting anything
     Make {
         /// Also what only the real node needs
@@ -91,7 +97,12 @@ pub(crate) enum RigTask {
 /// Runs one `rig` command.
 pub(crate) fn run(task: RigTask) -> Result<()> {
     match task {
-        RigTask::Up { node, name } => {
+        RigTask::Up {
+            node,
+            name,
+            attached: true,
+        } => Rig::start(&name, node, Lifetime::WithCaller)?.wait(),
+        RigTask::Up { node, name, .. } => {
             let rig = Rig::start(&name, node, Lifetime::UntilDown)?;
             println!(
                 "rig: kubeconfig for commands inside it: {}",
@@ -102,6 +113,7 @@ pub(crate) fn run(task: RigTask) -> Result<()> {
         }
         RigTask::Down { name } => down(&name),
         RigTask::Status => status(),
+        RigTask::Leftovers => leftovers::prove(),
         RigTask::Make { node } => cache::make_missing(node),
         RigTask::Exec { name, command } => {
             let folder = keeper::runs_folder()?.join(&name);
@@ -180,6 +192,15 @@ impl Rig {
     /// A command that runs inside the rig with the environment of [`environment`].
     pub(crate) fn command(&self, program: &str) -> Result<Command> {
         Sandbox::read(&self.folder)?.command(program, &self.folder)
+    }
+
+    /// Waits until the rig ends by itself; a signal ends it and this process.
+    fn wait(mut self) -> Result<()> {
+        let status = self
+            .keeper
+            .wait()
+            .context("failed to wait for the rig's keeper")?;
+        bail!("the rig ended by itself ({status})")
     }
 
     /// Stops the rig and waits until nothing of it is left.

@@ -185,18 +185,15 @@ impl<'a> Stream<'a> {
                     self.feed = Feed::Ended;
                     return Ok(());
                 }
-                match self.own_member(offset)? {
-                    Some(block) => {
-                        self.feed = Feed::Members(offset + u64::from(block.stored));
-                        if block.inflated > 0 {
-                            self.push(block);
-                        }
+                if let Some(block) = self.own_member(offset)? {
+                    self.feed = Feed::Members(offset + u64::from(block.stored));
+                    if block.inflated > 0 {
+                        self.push(block);
                     }
-                    None => {
-                        let rest = AtReader::new(Arc::clone(&self.archive), offset, self.size);
-                        let rest = BufReader::with_capacity(128 << 10, rest);
-                        self.feed = Feed::Foreign(Box::new(MultiGzDecoder::new(rest)));
-                    }
+                } else {
+                    let rest = AtReader::new(Arc::clone(&self.archive), offset, self.size);
+                    let rest = BufReader::with_capacity(128 << 10, rest);
+                    self.feed = Feed::Foreign(Box::new(MultiGzDecoder::new(rest)));
                 }
                 Ok(())
             }

@@ -1,6 +1,8 @@
 //! Walking a tar stream: what lies where. Extensions of PAX and GNU are understood; everything that is not a
 //! file, a folder or a symbolic link is named and passed over.
 
+use std::borrow::Cow;
+
 use ::tar::{EntryType, Header, PaxExtensions};
 
 use super::contents::Content;
@@ -27,131 +29,165 @@ struct Extensions {
 }
 
 /// Lists what is in a tar stream.
-pub(crate) fn walk(mut stream: Stream<'_>, limits: Limits) -> Result<Findings, OpenError> {
-    let mut findings = Findings::default();
-    let mut extensions = Extensions::default();
-    let mut headers = 0_usize;
-    let mut names = 0_usize;
-    let mut record = [0; RECORD];
-    // In search of a header after damage.
-    let mut lost = false;
-    loop {
-        let at = stream.position();
-        match stream.fill(&mut record)? {
-            Filled::Whole => {}
-            Filled::Ended => {
-                findings.truncated = true;
-                break;
-            }
-            Filled::Damaged => {
-                findings.problems.push(damaged(at, "its checksum is wrong"));
-                extensions = Extensions::default();
-                lost = true;
-                if stream.skip_block() {
-                    continue;
+pub(crate) fn walk(stream: Stream<'_>, limits: Limits) -> Result<Findings, OpenError> {
+    let mut walker = Walker {
+        stream,
+        limits,
+        findings: Findings::default(),
+        extensions: Extensions::default(),
+        headers: 0,
+        names: 0,
+    };
+    while let Some((header, size)) = walker.next_header()? {
+        walker.take(&header, size)?;
+    }
+    let Walker {
+        stream,
+        mut findings,
+        ..
+    } = walker;
+    if let Some(damage) = stream.damage() {
+        findings.problems.push(damaged(stream.position(), damage));
+    }
+    findings.contents = stream.finish()?;
+    Ok(findings)
+}
+
+struct Walker<'a> {
+    stream: Stream<'a>,
+    limits: Limits,
+    findings: Findings,
+    extensions: Extensions,
+    headers: usize,
+    /// Bytes of the names so far.
+    names: usize,
+}
+
+impl Walker<'_> {
+    /// The next header, and the size that it names; nothing at the tar's end. After damage the search goes on
+    /// where the next block of ours begins.
+    fn next_header(&mut self) -> Result<Option<(Header, u64)>, OpenError> {
+        let mut record = [0; RECORD];
+        let mut lost = false;
+        loop {
+            let at = self.stream.position();
+            let reason = match self.stream.fill(&mut record)? {
+                Filled::Ended => {
+                    self.findings.truncated = true;
+                    return Ok(None);
                 }
-                findings.truncated = true;
-                break;
-            }
-        }
-        if record.iter().all(|byte| *byte == 0) && !lost {
-            break;
-        }
-        let Some((header, size)) = read_header(&record) else {
-            if headers == 0 && !lost {
-                return Err(OpenError::NotAnArchive(
-                    "it holds no tar archive".to_owned(),
-                ));
-            }
+                Filled::Damaged => "its checksum is wrong",
+                Filled::Whole if record.iter().all(|byte| *byte == 0) && !lost => return Ok(None),
+                Filled::Whole => match read_header(&record) {
+                    Some(found) => return self.count().map(|()| Some(found)),
+                    None if self.headers == 0 && !lost => {
+                        return Err(OpenError::NotAnArchive(
+                            "it holds no tar archive".to_owned(),
+                        ));
+                    }
+                    None => "it is not the header of a member",
+                },
+            };
             if !lost {
-                findings
-                    .problems
-                    .push(damaged(at, "it is not the header of a member"));
+                self.findings.problems.push(damaged(at, reason));
             }
             lost = true;
-            extensions = Extensions::default();
-            if stream.skip_block() {
-                continue;
+            self.extensions = Extensions::default();
+            if !self.stream.skip_block() {
+                self.findings.truncated = true;
+                return Ok(None);
             }
-            findings.truncated = true;
-            break;
-        };
-        lost = false;
-        headers += 1;
-        if headers > limits.entries.saturating_mul(2) || findings.members.len() >= limits.entries {
-            return Err(OpenError::TooManyEntries {
-                limit: limits.entries,
-            });
         }
+    }
+
+    fn count(&mut self) -> Result<(), OpenError> {
+        self.headers += 1;
+        let limit = self.limits.entries;
+        // A member may have one extended header of each kind.
+        if self.findings.members.len() >= limit || self.headers > limit.saturating_mul(4) {
+            return Err(OpenError::TooManyEntries { limit });
+        }
+        Ok(())
+    }
+
+    /// Takes the member or the extension that a header begins, and passes over its content.
+    fn take(&mut self, header: &Header, size: u64) -> Result<(), OpenError> {
         let kind = header.entry_type();
         if kind.is_pax_local_extensions() || kind.is_gnu_longname() || kind.is_gnu_longlink() {
-            match read_extension(&mut stream, size)? {
-                Some(body) => extensions.take(kind, body),
-                None => findings
-                    .problems
-                    .push(damaged(at, "an extended header is too long or damaged")),
+            let at = self.stream.position();
+            if let Some(body) = read_extension(&mut self.stream, size)? {
+                self.extensions.take(kind, body);
+            } else {
+                let reason = "an extended header is too long or damaged";
+                self.findings.problems.push(damaged(at, reason));
             }
-            continue;
+            return Ok(());
         }
         if kind.is_pax_global_extensions() {
-            stream.skip(size + padding(size) as u64)?;
-            continue;
+            return self.skip_padded(size).map(drop);
         }
-        let extensions = std::mem::take(&mut extensions);
+        let mut extensions = std::mem::take(&mut self.extensions);
         let name = extensions
             .name
+            .take()
             .unwrap_or_else(|| header.path_bytes().into_owned());
-        let name = match readable(name) {
-            Ok(name) => Some(name),
-            Err(problem) => {
-                findings.problems.push(problem);
-                None
-            }
-        };
-        names +=
-            name.as_ref().map_or(0, String::len) + extensions.target.as_ref().map_or(0, Vec::len);
-        if names > MAX_NAMES {
+        self.names += name.len() + extensions.target.as_ref().map_or(0, Vec::len);
+        if self.names > MAX_NAMES {
             return Err(OpenError::NamesTooLong { limit: MAX_NAMES });
         }
-        let modified = header
-            .mtime()
-            .ok()
-            .and_then(|time| i64::try_from(time).ok())
-            .unwrap_or(0);
+        let found = self.content(header, &name, extensions, size)?;
+        match readable(name) {
+            Ok(name) => self.findings.members.push(Found {
+                name,
+                modified: header
+                    .mtime()
+                    .ok()
+                    .and_then(|time| i64::try_from(time).ok())
+                    .unwrap_or(0),
+                kind: found,
+            }),
+            Err(problem) => self.findings.problems.push(problem),
+        }
+        Ok(())
+    }
+
+    /// What a member is. Its content is passed over; where it has none by its kind, its size means nothing, as
+    /// for GNU tar and Go.
+    fn content(
+        &mut self,
+        header: &Header,
+        name: &[u8],
+        extensions: Extensions,
+        size: u64,
+    ) -> Result<FoundKind, OpenError> {
         let size = extensions.size.unwrap_or(size);
-        let kind = match kind {
-            EntryType::Regular | EntryType::Continuous
-                if name.as_deref().is_some_and(|name| name.ends_with('/')) =>
-            {
-                stream.skip(size.saturating_add(padding(size) as u64))?;
-                FoundKind::Folder
-            }
+        Ok(match header.entry_type() {
             EntryType::Regular | EntryType::Continuous => {
-                let start = stream.position();
-                let whole = stream.skip(size)?;
-                stream.skip(padding(size) as u64)?;
-                if whole && !extensions.sparse {
+                let start = self.stream.position();
+                let whole = self.skip_padded(size)?;
+                if name.ends_with(b"/") {
+                    FoundKind::Folder
+                } else if !whole {
+                    self.findings.truncated = true;
+                    let damage = self.stream.damage().map(|damage| format!(": {damage}"));
+                    let reason =
+                        format!("the archive ends inside it{}", damage.unwrap_or_default());
+                    FoundKind::File(Content::Incomplete { size, reason })
+                } else if extensions.sparse {
+                    FoundKind::Other("a sparse file")
+                } else {
                     FoundKind::File(Content::Stream {
                         start,
                         size,
                         claim: None,
                     })
-                } else if whole {
-                    FoundKind::Other("a sparse file")
-                } else {
-                    let damage = stream
-                        .damage()
-                        .map_or_else(String::new, |damage| format!(": {damage}"));
-                    let reason = format!("the archive ends inside it{damage}");
-                    findings.truncated = true;
-                    FoundKind::File(Content::Incomplete { size, reason })
                 }
             }
             EntryType::Directory => FoundKind::Folder,
             EntryType::Symlink => {
                 let target = extensions
                     .target
-                    .or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
+                    .or_else(|| header.link_name_bytes().map(Cow::into_owned));
                 match readable(target.unwrap_or_default()) {
                     Ok(target) => FoundKind::Link(target),
                     Err(_) => FoundKind::Other("a link whose target is no path"),
@@ -161,27 +197,33 @@ pub(crate) fn walk(mut stream: Stream<'_>, limits: Limits) -> Result<Findings, O
             EntryType::Char | EntryType::Block => FoundKind::Other("a device"),
             EntryType::Fifo => FoundKind::Other("a pipe"),
             EntryType::GNUSparse => {
-                skip_sparse(&mut stream, &header, size)?;
+                self.skip_sparse(header, size)?;
                 FoundKind::Other("a sparse file")
             }
             _ => {
-                stream.skip(size.saturating_add(padding(size) as u64))?;
+                self.skip_padded(size)?;
                 FoundKind::Other("of a kind that bundles do not have")
             }
-        };
-        if let Some(name) = name {
-            findings.members.push(Found {
-                name,
-                modified,
-                kind,
-            });
+        })
+    }
+
+    /// Passes over content and its padding; false where the stream ends inside the content.
+    fn skip_padded(&mut self, size: u64) -> Result<bool, OpenError> {
+        let whole = self.stream.skip(size)?;
+        self.stream.skip(padding(size) as u64)?;
+        Ok(whole)
+    }
+
+    /// Passes over a sparse file of the old GNU format: its map may go on in records of its own.
+    fn skip_sparse(&mut self, header: &Header, size: u64) -> Result<(), OpenError> {
+        let mut extended = header.as_gnu().is_some_and(::tar::GnuHeader::is_extended);
+        let mut record = [0; RECORD];
+        while extended && self.stream.fill(&mut record)? == Filled::Whole {
+            // The flag that more follows, after 21 entries of 24 bytes.
+            extended = record[504] == 1;
         }
+        self.skip_padded(size).map(drop)
     }
-    if let Some(damage) = stream.damage() {
-        findings.problems.push(damaged(stream.position(), damage));
-    }
-    findings.contents = stream.finish()?;
-    Ok(findings)
 }
 
 impl Extensions {
@@ -238,18 +280,6 @@ fn read_extension(stream: &mut Stream<'_>, size: u64) -> Result<Option<Vec<u8>>,
     }
     stream.skip(after.saturating_sub(stream.position()))?;
     Ok((filled == Filled::Whole).then_some(body))
-}
-
-/// Passes over a sparse file of the old GNU format: its map may go on in records of its own.
-fn skip_sparse(stream: &mut Stream<'_>, header: &Header, size: u64) -> Result<(), OpenError> {
-    let mut extended = header.as_gnu().is_some_and(::tar::GnuHeader::is_extended);
-    let mut record = [0; RECORD];
-    while extended && stream.fill(&mut record)? == Filled::Whole {
-        // The flag that more follows, after 21 entries of 24 bytes.
-        extended = record[504] == 1;
-    }
-    stream.skip(size.saturating_add(padding(size) as u64))?;
-    Ok(())
 }
 
 /// A name that could be a path's.

@@ -5,7 +5,6 @@ use schemars::{JsonSchema, schema_for};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use syntax::config::{self, ConfigError, Parsed};
-use syntax::suggest::nearest;
 
 use crate::analyzer::Analyzer;
 
@@ -85,9 +84,10 @@ fn refuse_misspelt_when(value: &Value) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Whether somebody who wrote `key` meant `when`.
+/// Whether somebody who wrote `key` meant `when`: one slip away from it.
 fn is_like_when(key: &str) -> bool {
-    nearest(key, ["when", "message", "uri"]) == Some("when")
+    let key = key.to_ascii_lowercase();
+    !matches!(key.as_str(), "message" | "uri") && strsim::osa_distance(&key, "when") <= 1
 }
 
 /// Where an outcome has several branches, those that are not used.

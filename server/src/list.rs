@@ -1,0 +1,451 @@
+//! Lists and single objects: selected in the index, streamed out of the archive.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bundle::ReadError;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use syntax::selector::{FieldSelector, LabelSelector};
+
+use crate::absence::{Coverage, coverage, subject};
+use crate::api::{Answer, Body, Shared};
+use crate::catalog::Resource;
+use crate::fields::check_label;
+use crate::index::{Index, Object, PULL_SECRET_TYPE, materialize};
+use crate::request::Query;
+use crate::status::Status;
+
+/// How much is read from the archive at once; one object may be longer.
+const CHUNK: u64 = 512 << 10;
+/// White space and a comma stand between neighbours: what is read in vain to keep one read.
+const MAX_GAP: u64 = 64;
+
+/// Answers a list.
+pub(crate) fn list(
+    shared: &Arc<Shared>,
+    resource: &Resource,
+    namespace: Option<&str>,
+    query: &Query<'_>,
+) -> Result<Answer, Status> {
+    let selection = Selection::parse(resource, query)?;
+    let limit = query.number("limit")?.unwrap_or(0);
+    let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0);
+    check_resource_version(query)?;
+    if resource.group.is_empty()
+        && resource.plural == "secrets"
+        && !selection.only_pull_secrets(resource)
+    {
+        return Err(no_secrets(resource));
+    }
+    let mut warnings = match coverage(&shared.files, &shared.catalog, resource, namespace) {
+        Coverage::Whole => Vec::new(),
+        Coverage::Part(missing) => missing,
+        Coverage::Nothing(status) => return Err(*status),
+    };
+    let index = resource.index(&shared.files);
+    warnings.extend(
+        index
+            .problems
+            .iter()
+            .filter(|problem| namespace.is_none_or(|namespace| problem.namespace == namespace))
+            .map(|problem| problem.message.clone()),
+    );
+    let range = index.range(namespace);
+    if let (true, Some(first)) = (range.is_empty(), warnings.first()) {
+        return Err(Status::unavailable(&subject(resource, ""), first));
+    }
+    let start = match query.text("continue") {
+        Some(token) => Continue::parse(token)?
+            .start(index, namespace)?
+            .clamp(range.start, range.end),
+        None => range.start,
+    };
+    let mut selected = Vec::new();
+    let mut more = false;
+    for number in start..range.end {
+        if selection.matches(resource, &index.objects[number]) {
+            if limit.is_some_and(|limit| selected.len() == limit) {
+                more = true;
+                break;
+            }
+            selected.push(number);
+        }
+    }
+    let next = selected
+        .last()
+        .filter(|_| more)
+        .map(|&last| (last, range.end - last - 1));
+    let head = head(
+        resource,
+        index,
+        next.map(|(last, remaining)| {
+            let token = Continue::after(index.resource_version, resource, &index.objects[last]);
+            (token, remaining)
+        }),
+        selection.is_empty(),
+    )?;
+    Ok(Answer {
+        warnings,
+        ..Answer::json(Body::Stream(Box::new(Chunks {
+            shared: Arc::clone(shared),
+            group: resource.group.clone(),
+            plural: resource.plural.clone(),
+            selected,
+            next: 0,
+            state: State::Head(head),
+        })))
+    })
+}
+
+/// Answers one object.
+pub(crate) fn get(
+    shared: &Arc<Shared>,
+    resource: &Resource,
+    namespace: Option<&str>,
+    name: &str,
+) -> Result<Answer, Status> {
+    let subject = subject(resource, name);
+    let index = resource.index(&shared.files);
+    let Some(object) = index.get(namespace.unwrap_or_default(), name) else {
+        return Err(not_there(shared, resource, namespace, name));
+    };
+    let bytes =
+        read(shared, resource, object).map_err(|error| Status::unreadable(&subject, &error))?;
+    let bytes = if object.typed {
+        bytes
+    } else {
+        typed(&bytes, &resource.kind, &resource.group_version())
+    };
+    Ok(Answer::json(Body::Whole(Bytes::from(bytes))))
+}
+
+/// An object's bytes as JSON.
+pub(crate) fn read(
+    shared: &Shared,
+    resource: &Resource,
+    object: &Object,
+) -> Result<Vec<u8>, ReadError> {
+    let source = &resource.files[object.file as usize];
+    let bytes = shared
+        .files
+        .read_range(&source.path, object.offset, object.length as usize)?;
+    materialize(source, object, bytes)
+}
+
+/// Why an object is not there: the list is whole and lacks it, or the list is not whole.
+pub(crate) fn not_there(
+    shared: &Shared,
+    resource: &Resource,
+    namespace: Option<&str>,
+    name: &str,
+) -> Status {
+    let subject = subject(resource, name);
+    if let Some(status) = crate::facts::about(shared, resource, namespace, name) {
+        return status;
+    }
+    match coverage(&shared.files, &shared.catalog, resource, namespace) {
+        Coverage::Nothing(status) => *status,
+        Coverage::Part(missing) => {
+            let why = format!(
+                "it is not in this bundle, which is not whole: {}",
+                missing.join("; ")
+            );
+            Status::unavailable(&subject, &why)
+        }
+        Coverage::Whole if resource.group.is_empty() && resource.plural == "secrets" => {
+            no_secrets(resource)
+        }
+        Coverage::Whole => {
+            let index = resource.index(&shared.files);
+            let broken = index
+                .problems
+                .iter()
+                .find(|problem| namespace.is_none_or(|namespace| problem.namespace == namespace));
+            match broken {
+                Some(problem) => Status::internal(&subject, &problem.message),
+                None => Status::not_found(&subject),
+            }
+        }
+    }
+}
+
+fn no_secrets(resource: &Resource) -> Status {
+    let why = format!(
+        "this bundle holds no Secrets; of those with type={PULL_SECRET_TYPE} it knows the registries, \
+         ask for them by this field selector"
+    );
+    Status::forbidden(&subject(resource, ""), &why)
+}
+
+/// `metav1.List`s name a version, also where none was recorded.
+fn check_resource_version(query: &Query<'_>) -> Result<(), Status> {
+    let Some(rule) = query.text("resourceVersionMatch") else {
+        return Ok(());
+    };
+    if !matches!(rule, "Exact" | "NotOlderThan") {
+        return Err(Status::invalid(
+            "ListOptions.meta.k8s.io",
+            "resourceVersionMatch",
+            Some(rule),
+            "supported values: \"Exact\", \"NotOlderThan\", \"\"",
+        ));
+    }
+    if query.text("resourceVersion").is_none() {
+        return Err(Status::invalid(
+            "ListOptions.meta.k8s.io",
+            "resourceVersionMatch",
+            None,
+            "resourceVersionMatch is forbidden unless resourceVersion is provided",
+        ));
+    }
+    Ok(())
+}
+
+/// Adds `kind` and `apiVersion` to an object that came out of a list without them.
+fn typed(object: &[u8], kind: &str, api_version: &str) -> Vec<u8> {
+    let mut bytes = vec![b'{'];
+    for (key, value) in [("kind", kind), ("apiVersion", api_version)] {
+        if syntax::json::find(object, &[key]).is_none() {
+            bytes.extend_from_slice(format!("\"{key}\":{},", Value::from(value)).as_bytes());
+        }
+    }
+    let body = object.get(1..).unwrap_or_default();
+    if body.trim_ascii() == b"}" {
+        bytes.pop();
+    }
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// The selectors of a request.
+struct Selection {
+    labels: LabelSelector,
+    fields: FieldSelector,
+}
+
+impl Selection {
+    fn parse(resource: &Resource, query: &Query<'_>) -> Result<Self, Status> {
+        let labels = LabelSelector::parse(query.text("labelSelector").unwrap_or_default());
+        let fields = FieldSelector::parse(query.text("fieldSelector").unwrap_or_default());
+        let selection = Self {
+            labels: labels.map_err(|error| Status::bad_request(error.to_string()))?,
+            fields: fields.map_err(|error| Status::bad_request(error.to_string()))?,
+        };
+        for term in selection.fields.terms() {
+            check_label(
+                &resource.fields,
+                resource.namespaced,
+                resource.custom,
+                &term.field,
+            )
+            .map_err(Status::bad_request)?;
+        }
+        Ok(selection)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.labels.is_empty() && self.fields.is_empty()
+    }
+
+    fn matches(&self, resource: &Resource, object: &Object) -> bool {
+        let field = |label: &str| match label {
+            "metadata.name" => Some(&*object.name),
+            "metadata.namespace" => Some(&*object.namespace),
+            label => {
+                let number = resource
+                    .fields
+                    .iter()
+                    .position(|field| field.label == label)?;
+                Some(object.field(number))
+            }
+        };
+        self.labels.matches(|key| object.label(key)) && self.fields.matches(field)
+    }
+
+    /// Whether nothing but image pull secrets is asked for, of which the bundle knows.
+    fn only_pull_secrets(&self, resource: &Resource) -> bool {
+        debug_assert_eq!(resource.plural, "secrets");
+        self.fields.exact("type") == Some(PULL_SECRET_TYPE)
+    }
+}
+
+/// A continue token, in the API server's own form.
+#[derive(Serialize, Deserialize)]
+struct Continue {
+    v: String,
+    rv: u64,
+    start: String,
+}
+
+impl Continue {
+    const VERSION: &'static str = "meta.k8s.io/v1";
+
+    fn after(resource_version: u64, resource: &Resource, object: &Object) -> Self {
+        let start = if resource.namespaced {
+            format!("{}/{}\0", object.namespace, object.name)
+        } else {
+            format!("{}\0", object.name)
+        };
+        Self {
+            v: Self::VERSION.to_owned(),
+            rv: resource_version,
+            start,
+        }
+    }
+
+    fn text(&self) -> Result<String, Status> {
+        let json =
+            serde_json::to_vec(self).map_err(|error| Status::bad_request(error.to_string()))?;
+        Ok(URL_SAFE_NO_PAD.encode(json))
+    }
+
+    fn parse(token: &str) -> Result<Self, Status> {
+        let invalid = |why: &dyn std::fmt::Display| {
+            Status::bad_request(format!("continue key is not valid: {why}"))
+        };
+        let json = URL_SAFE_NO_PAD
+            .decode(token)
+            .map_err(|error| invalid(&error))?;
+        let parsed: Self = serde_json::from_slice(&json).map_err(|error| invalid(&error))?;
+        if parsed.v != Self::VERSION {
+            return Err(invalid(&format!(
+                "server does not recognize this encoded version {}",
+                parsed.v
+            )));
+        }
+        if parsed.start.is_empty() {
+            return Err(invalid(&"encoded start key empty (version meta.k8s.io/v1)"));
+        }
+        Ok(parsed)
+    }
+
+    /// The number of the first object behind the last page.
+    fn start(&self, index: &Index, namespace: Option<&str>) -> Result<usize, Status> {
+        if self.rv != index.resource_version {
+            return Err(Status::expired());
+        }
+        let (of, name) = self.start.split_once('/').unwrap_or(("", &self.start));
+        if namespace.is_some_and(|namespace| namespace != of) {
+            return Err(Status::bad_request(
+                "continue key is not valid: it is of another namespace",
+            ));
+        }
+        Ok(index.position(of, name))
+    }
+}
+
+/// A list up to its items.
+fn head(
+    resource: &Resource,
+    index: &Index,
+    next: Option<(Continue, usize)>,
+    unselected: bool,
+) -> Result<Vec<u8>, Status> {
+    let mut metadata = json!({ "resourceVersion": index.resource_version.to_string() });
+    if let Some((token, remaining)) = next {
+        metadata["continue"] = Value::from(token.text()?);
+        if unselected {
+            metadata["remainingItemCount"] = Value::from(remaining);
+        }
+    }
+    let kind = Value::from(resource.list_kind.as_str());
+    let api_version = Value::from(resource.group_version());
+    let head =
+        format!(r#"{{"kind":{kind},"apiVersion":{api_version},"metadata":{metadata},"items":["#);
+    Ok(head.into_bytes())
+}
+
+enum State {
+    Head(Vec<u8>),
+    Items,
+    Done,
+}
+
+/// A list's body, a chunk at a time: nothing longer than a chunk or an object is held.
+struct Chunks {
+    shared: Arc<Shared>,
+    group: String,
+    plural: String,
+    selected: Vec<usize>,
+    next: usize,
+    state: State,
+}
+
+impl Chunks {
+    /// The objects that one read brings: neighbours in their file.
+    fn run<'a>(&self, index: &'a Index) -> Vec<&'a Object> {
+        let mut run: Vec<&Object> = Vec::new();
+        for &number in &self.selected[self.next..] {
+            let object = &index.objects[number];
+            if let (Some(first), Some(last)) = (run.first(), run.last()) {
+                let end = last.offset + u64::from(last.length);
+                let near =
+                    object.file == first.file && (end..=end + MAX_GAP).contains(&object.offset);
+                let length = || object.offset + u64::from(object.length) - first.offset;
+                if !near || length() > CHUNK {
+                    break;
+                }
+            }
+            run.push(object);
+        }
+        run
+    }
+
+    fn items(&mut self) -> Result<Bytes, ReadError> {
+        let shared = Arc::clone(&self.shared);
+        let Some(resource) = shared.catalog.get(&self.group, &self.plural) else {
+            self.state = State::Done;
+            return Ok(Bytes::new());
+        };
+        let run = self.run(resource.index(&shared.files));
+        let (Some(first), Some(last)) = (run.first(), run.last()) else {
+            self.state = State::Done;
+            return Ok(Bytes::from_static(b"]}\n"));
+        };
+        let source = &resource.files[first.file as usize];
+        let length = last.offset + u64::from(last.length) - first.offset;
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let bytes = shared
+            .files
+            .read_range(&source.path, first.offset, length)?;
+        let mut chunk = Vec::with_capacity(bytes.len() + run.len());
+        for (position, object) in run.iter().enumerate() {
+            if self.next + position > 0 {
+                chunk.push(b',');
+            }
+            let start = usize::try_from(object.offset - first.offset).unwrap_or(usize::MAX);
+            let item = bytes.get(start..start.saturating_add(object.length as usize));
+            let item = item.ok_or_else(|| ReadError::Unreadable {
+                path: source.path.clone(),
+                reason: "it is shorter than it was when it was indexed".to_owned(),
+            })?;
+            chunk.extend_from_slice(&materialize(source, object, item.to_vec())?);
+        }
+        self.next += run.len();
+        Ok(Bytes::from(chunk))
+    }
+}
+
+impl Iterator for Chunks {
+    type Item = Result<Bytes, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match std::mem::replace(&mut self.state, State::Items) {
+            State::Head(head) => Some(Ok(Bytes::from(head))),
+            State::Items => {
+                let chunk = self.items();
+                if chunk.is_err() {
+                    self.state = State::Done;
+                }
+                Some(chunk)
+            }
+            State::Done => {
+                self.state = State::Done;
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! What the bundle does not hold is never an empty list.
+
+use bundle::manifest::GapReason::{self, Absent, Deadline, Limit, Refused};
+use serde_json::json;
+
+use crate::bundles::{api, api_with, get, list, manifest, namespaces, object, pod};
+
+#[test]
+fn an_account_of_one_namespace_sees_that_one() {
+    let api = api_with(
+        &[
+            (
+                "cluster-resources/namespaces.json",
+                namespaces(&["shop", "kube-system"]),
+            ),
+            (
+                "cluster-resources/pods/shop.json",
+                list("Pod", "v1", &[pod("shop", "web", &[])]),
+            ),
+        ],
+        manifest(&[(
+            "cluster-resources/pods/kube-system.json",
+            Refused,
+            "list pods in namespace \"kube-system\": 403 Forbidden",
+        )]),
+    );
+    assert_eq!(
+        get(&api, "/api/v1/namespaces/shop/pods").names(),
+        ["shop/web"]
+    );
+    let (code, reason, message) = get(&api, "/api/v1/namespaces/kube-system/pods").failure();
+    assert_eq!((code, reason.as_str()), (403, "Forbidden"));
+    assert!(message.starts_with("pods is forbidden: "), "{message}");
+    let (code, _, message) = get(&api, "/api/v1/pods").failure();
+    assert_eq!(code, 403);
+    assert!(
+        message.contains("kube-system") && message.contains("one by one"),
+        "{message}"
+    );
+    let (code, _, _) = get(&api, "/api/v1/namespaces/kube-system/pods/dns").failure();
+    assert_eq!(code, 403);
+}
+
+#[test]
+fn each_reason_has_its_answer() {
+    let cases: [(GapReason, u16); 4] = [
+        (Refused, 403),
+        (Deadline, 503),
+        (Absent, 404),
+        (GapReason::Failed, 503),
+    ];
+    for (reason, code) in cases {
+        let api = api_with(
+            &[("cluster-resources/namespaces.json", namespaces(&["a"]))],
+            manifest(&[(
+                "cluster-resources/deployments/*.json",
+                reason,
+                "list deployments: that is how it ended",
+            )]),
+        );
+        for path in [
+            "/apis/apps/v1/deployments",
+            "/apis/apps/v1/namespaces/a/deployments",
+            "/apis/apps/v1/namespaces/a/deployments/web",
+        ] {
+            let failure = get(&api, path).failure();
+            assert_eq!(failure.0, code, "{reason:?} {path}");
+            assert!(failure.2.contains("that is how it ended"), "{}", failure.2);
+        }
+    }
+}
+
+#[test]
+fn a_refused_list_over_all_namespaces_leaves_what_single_ones_gave() {
+    let api = api_with(
+        &[(
+            "cluster-resources/pods/shop.json",
+            list("Pod", "v1", &[pod("shop", "web", &[])]),
+        )],
+        manifest(&[(
+            "cluster-resources/pods/*.json",
+            Refused,
+            "list pods: 403 Forbidden",
+        )]),
+    );
+    assert_eq!(
+        get(&api, "/api/v1/namespaces/shop/pods").names(),
+        ["shop/web"]
+    );
+    assert_eq!(get(&api, "/api/v1/pods").failure().0, 403);
+    assert_eq!(get(&api, "/api/v1/namespaces/other/pods").failure().0, 403);
+}
+
+#[test]
+fn what_was_cut_says_so() {
+    let cut = |items: &[serde_json::Value]| {
+        api_with(
+            &[("cluster-resources/pods/shop.json", list("Pod", "v1", items))],
+            manifest(&[("cluster-resources/pods/shop.json", Limit, "after 100 pods")]),
+        )
+    };
+    let some = get(
+        &cut(&[pod("shop", "web", &[])]),
+        "/api/v1/namespaces/shop/pods",
+    );
+    assert_eq!(some.names(), ["shop/web"]);
+    assert_eq!(some.warnings, [r#"299 - "cut at a limit: after 100 pods""#]);
+    assert_eq!(
+        get(&cut(&[]), "/api/v1/namespaces/shop/pods").failure().0,
+        503
+    );
+    let absent = get(&cut(&[]), "/api/v1/namespaces/shop/pods/web").failure();
+    assert_eq!(
+        absent.0, 503,
+        "an object may be in the part that was cut: {}",
+        absent.2
+    );
+}
+
+#[test]
+fn a_kind_that_nobody_collected_is_not_found() {
+    let discovery = json!([{ "groupVersion": "v1", "resources": [
+        { "name": "podtemplates", "singularName": "podtemplate", "namespaced": true, "kind": "PodTemplate", "verbs": ["list"] },
+    ] }]);
+    let api = api(&[
+        ("cluster-resources/resources.json", discovery.to_string()),
+        ("cluster-resources/namespaces.json", namespaces(&["a"])),
+        ("cluster-resources/pods/a.json", list("Pod", "v1", &[])),
+    ]);
+    for path in [
+        "/api/v1/podtemplates",
+        "/apis/apps/v1/deployments",
+        "/apis/apps/v1/namespaces/a/deployments/web",
+    ] {
+        let (code, reason, message) = get(&api, path).failure();
+        assert_eq!((code, reason.as_str()), (404, "NotFound"), "{path}");
+        assert!(
+            message.ends_with("were not collected into this bundle"),
+            "{message}"
+        );
+    }
+    // The list of namespaces is whole: what is in none of them is nowhere.
+    assert_eq!(get(&api, "/api/v1/namespaces/gone/pods").names(), [""; 0]);
+}
+
+#[test]
+fn a_namespace_left_out_is_said() {
+    let api = api(&[
+        ("cluster-resources/namespaces.json", namespaces(&["a", "b"])),
+        (
+            "cluster-resources/pods/a.json",
+            list("Pod", "v1", &[pod("a", "web", &[])]),
+        ),
+    ]);
+    let all = get(&api, "/api/v1/pods");
+    assert_eq!(all.names(), ["a/web"]);
+    assert!(
+        all.warnings.concat().contains("1 of 2"),
+        "{:?}",
+        all.warnings
+    );
+    let (code, _, message) = get(&api, "/api/v1/namespaces/b/pods").failure();
+    assert_eq!(code, 404);
+    assert!(
+        message.contains("pods of namespace \"b\" were not collected"),
+        "{message}"
+    );
+}
+
+#[test]
+fn troubleshoots_error_files_count_as_gaps() {
+    let api = api(&[
+        (
+            "cluster-resources/pods/a.json",
+            list("Pod", "v1", &[pod("a", "web", &[])]),
+        ),
+        (
+            "cluster-resources/pods-errors.json",
+            json!({ "b": "pods is forbidden: User \"x\" cannot list" }).to_string(),
+        ),
+        (
+            "cluster-resources/nodes-errors.json",
+            json!(["etcdserver: request timed out"]).to_string(),
+        ),
+        (
+            "cluster-resources/custom-resource-definitions.json",
+            list(
+                "CustomResourceDefinition",
+                "apiextensions.k8s.io/v1",
+                &[definition("widgets"), definition("gadgets")],
+            ),
+        ),
+        (
+            "cluster-resources/custom-resources/custom-resources-errors.json",
+            json!({ "widgets.example.com": "forbidden" }).to_string(),
+        ),
+    ]);
+    assert_eq!(get(&api, "/api/v1/namespaces/a/pods").names(), ["a/web"]);
+    assert_eq!(get(&api, "/api/v1/namespaces/b/pods").failure().0, 403);
+    assert_eq!(get(&api, "/api/v1/pods").failure().0, 403);
+    assert_eq!(get(&api, "/api/v1/nodes").failure().0, 503);
+    assert_eq!(get(&api, "/apis/example.com/v1/widgets").failure().0, 403);
+    // Custom resources without objects have no file, and no error says otherwise.
+    assert_eq!(get(&api, "/apis/example.com/v1/gadgets").names(), [""; 0]);
+    assert_eq!(
+        get(&api, "/apis/example.com/v1/namespaces/a/gadgets").names(),
+        [""; 0]
+    );
+}
+
+fn definition(plural: &str) -> serde_json::Value {
+    json!({
+        "metadata": { "name": format!("{plural}.example.com") },
+        "spec": {
+            "group": "example.com", "scope": "Namespaced",
+            "names": { "plural": plural, "kind": plural },
+            "versions": [{ "name": "v1", "served": true }],
+        },
+    })
+}
+
+#[test]
+fn what_is_damaged_is_told_from_what_is_whole() {
+    let whole = pod("a", "web", &[]).to_string();
+    let api = api(&[
+        (
+            "cluster-resources/pods/a.json",
+            format!(r#"{{"kind":"PodList","items":[{whole},{{"metadata":{{"name":3}}}}]}}"#),
+        ),
+        (
+            "cluster-resources/pods/b.json",
+            format!("[{}", pod("b", "first", &[])),
+        ),
+        (
+            "cluster-resources/pods/c.json",
+            "not JSON at all".to_owned(),
+        ),
+        ("cluster-resources/nodes.json", String::new()),
+    ]);
+    let a = get(&api, "/api/v1/namespaces/a/pods");
+    assert_eq!(a.names(), ["a/web"]);
+    assert!(
+        a.warnings
+            .concat()
+            .contains("cluster-resources/pods/a.json: the object at byte"),
+        "{:?}",
+        a.warnings
+    );
+    assert_eq!(get(&api, "/api/v1/namespaces/b/pods").names(), ["b/first"]);
+    assert_eq!(get(&api, "/api/v1/namespaces/c/pods").failure().0, 503);
+    assert_eq!(
+        get(&api, "/api/v1/namespaces/a/pods/other").failure().0,
+        500
+    );
+    assert_eq!(get(&api, "/api/v1/nodes").failure().0, 404);
+}
+
+#[test]
+fn secrets_are_what_the_bundle_knows_of_them() {
+    let api = api(&[
+        ("cluster-resources/namespaces.json", namespaces(&["a"])),
+        (
+            "cluster-resources/image-pull-secrets/a/registry.json",
+            json!({ "r.example.com": "robot" }).to_string(),
+        ),
+        (
+            "secrets/a/app.json",
+            json!({ "namespace": "a", "name": "app", "secretExists": true }).to_string(),
+        ),
+        (
+            "secrets/a/none.json",
+            json!({ "namespace": "a", "name": "none", "secretExists": false }).to_string(),
+        ),
+        (
+            "secrets/a/keyed/password.json",
+            json!({ "secretExists": true, "keyExists": true }).to_string(),
+        ),
+    ]);
+    let pull = get(
+        &api,
+        "/api/v1/secrets?fieldSelector=type%3Dkubernetes.io%2Fdockerconfigjson",
+    );
+    assert_eq!(pull.names(), ["a/registry"]);
+    let secret = get(&api, "/api/v1/namespaces/a/secrets/registry").json();
+    assert_eq!(secret["type"], "kubernetes.io/dockerconfigjson");
+    // {"auths":{"r.example.com":{"username":"robot"}}}
+    assert_eq!(
+        secret["data"][".dockerconfigjson"],
+        "eyJhdXRocyI6eyJyLmV4YW1wbGUuY29tIjp7InVzZXJuYW1lIjoicm9ib3QifX19"
+    );
+    for (path, code) in [
+        ("/api/v1/secrets", 403),
+        ("/api/v1/namespaces/a/secrets", 403),
+        ("/api/v1/namespaces/a/secrets/app", 403),
+        ("/api/v1/namespaces/a/secrets/keyed", 403),
+        ("/api/v1/namespaces/a/secrets/none", 404),
+        ("/api/v1/namespaces/a/secrets/other", 403),
+    ] {
+        assert_eq!(get(&api, path).failure().0, code, "{path}");
+    }
+}
+
+#[test]
+fn a_bundle_without_a_cluster_is_no_api() {
+    let files = crate::bundles::files(
+        &[("host-collectors/system/cpu.json", "{}".to_owned())],
+        None,
+    );
+    let error = assay_server::BundleApi::index(std::sync::Arc::new(files))
+        .err()
+        .expect("there is nothing to serve");
+    assert!(error.to_string().contains("cluster-resources/"), "{error}");
+}
+
+#[test]
+fn objects_of_a_version_that_is_not_held_are_told_where_they_are() {
+    let resources = json!([
+        { "groupVersion": "batch/v1", "resources": [{ "name": "cronjobs", "namespaced": true, "kind": "CronJob", "verbs": [] }] },
+        { "groupVersion": "batch/v1beta1", "resources": [{ "name": "cronjobs", "namespaced": true, "kind": "CronJob", "verbs": [] }] },
+    ]);
+    let api = api(&[
+        ("cluster-resources/resources.json", resources.to_string()),
+        (
+            "cluster-resources/cronjobs/a.json",
+            list(
+                "CronJob",
+                "batch/v1beta1",
+                &[object("CronJob", "batch/v1beta1", "a", "nightly")],
+            ),
+        ),
+    ]);
+    assert_eq!(
+        get(&api, "/apis/batch/v1beta1/cronjobs").names(),
+        ["a/nightly"]
+    );
+    let (code, _, message) = get(&api, "/apis/batch/v1/cronjobs").failure();
+    assert_eq!(code, 404);
+    assert!(
+        message.contains("holds cronjobs as batch/v1beta1 only"),
+        "{message}"
+    );
+}

@@ -51,17 +51,9 @@ pub(crate) fn is_made(server: &Server) -> Result<bool> {
     Ok(path_of(server.name)?.exists())
 }
 
-/// Makes every server that is missing, saying what and how long. `node` adds what only the real node needs.
-pub(crate) fn make_missing(node: bool) -> Result<()> {
-    let wanted = SERVERS.iter().filter(|server| node || !server.node_only);
-    let packages: Vec<_> = wanted
-        .clone()
-        .filter_map(|server| match server.source {
-            Source::Debian { package, proof } => Some((package, proof)),
-            _ => None,
-        })
-        .collect();
-    debian::install_missing(&packages).context("the rig needs Debian packages")?;
+/// Makes those servers that are wanted and missing, saying what and how long.
+pub(crate) fn make_missing(wanted: impl Fn(&Server) -> bool) -> Result<()> {
+    let servers: Vec<&Server> = SERVERS.iter().filter(|server| wanted(server)).collect();
     // Two runs at once: the second waits and finds everything made. What a killed one left is removed.
     let made = folder()?.join("made");
     fs::create_dir_all(&made).with_context(|| format!("failed to make {}", made.display()))?;
@@ -73,7 +65,15 @@ pub(crate) fn make_missing(node: bool) -> Result<()> {
             fs::remove_dir_all(entry.path())?;
         }
     }
-    for server in wanted {
+    let packages: Vec<_> = servers
+        .iter()
+        .filter_map(|server| match server.source {
+            Source::Debian { package, proof } => Some((package, proof)),
+            _ => None,
+        })
+        .collect();
+    debian::install_missing(&packages).context("the rig needs Debian packages")?;
+    for server in servers {
         if is_made(server)? {
             continue;
         }

@@ -75,9 +75,8 @@ pub(crate) enum RigTask {
     Leftovers,
     /// Make what is missing without starting anything
     Make {
-        /// Also what only the real node needs
-        #[arg(long)]
-        node: bool,
+        /// Only these, by their names in the table
+        names: Vec<String>,
     },
     /// Run a command inside a rig, with the environment that its tests get
     Exec {
@@ -114,7 +113,7 @@ pub(crate) fn run(task: RigTask) -> Result<()> {
         RigTask::Down { name } => down(&name),
         RigTask::Status => status(),
         RigTask::Leftovers => leftovers::prove(),
-        RigTask::Make { node } => cache::make_missing(node),
+        RigTask::Make { names } => make(&names),
         RigTask::Exec { name, command } => {
             let folder = keeper::runs_folder()?.join(&name);
             let sandbox = Sandbox::read(&folder)?;
@@ -151,7 +150,7 @@ impl Rig {
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
             bail!("a rig's name has letters, digits and dashes, not {name:?}");
         }
-        cache::make_missing(node)?;
+        cache::make_missing(|server| node || !server.node_only)?;
         keeper::sweep()?;
         let folder = keeper::runs_folder()?.join(name);
         let started = Instant::now();
@@ -254,6 +253,14 @@ fn wait_until_up(stdout: impl std::io::Read, started: Instant) -> Result<()> {
         }
     }
     bail!("the rig ended before it was up")
+}
+
+fn make(names: &[String]) -> Result<()> {
+    let known = |name: &&String| table::SERVERS.iter().any(|server| server.name == **name);
+    if let Some(unknown) = names.iter().find(|name| !known(name)) {
+        bail!("no server named {unknown} in the rig's table; `cargo xtask rig status` lists them");
+    }
+    cache::make_missing(|server| names.is_empty() || names.iter().any(|name| name == server.name))
 }
 
 fn down(name: &str) -> Result<()> {

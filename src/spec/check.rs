@@ -8,7 +8,7 @@ use syntax::config::{ConfigError, Parsed};
 use syntax::suggest::nearest;
 use syntax::yaml::{Content, Node};
 
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{self, Diagnostic};
 use super::entry::{Entry, List};
 
 const VERDICTS: [&str; 3] = ["pass", "warn", "fail"];
@@ -55,6 +55,7 @@ pub(super) fn check(entry: &mut Entry, diagnostics: &mut Vec<Diagnostic>) {
     if entry.unusable.is_some() {
         return;
     }
+    let from = diagnostics.len();
     if entry.list.is_analyzers() {
         outcomes(entry, diagnostics);
     }
@@ -65,6 +66,7 @@ pub(super) fn check(entry: &mut Entry, diagnostics: &mut Vec<Diagnostic>) {
         let parsed = (row.parse)(&entry.config);
         typed(entry, parsed, row.schema, diagnostics);
     }
+    diagnostic::limit(diagnostics, from);
 }
 
 fn unknown_kind(entry: &mut Entry, diagnostics: &mut Vec<Diagnostic>) {
@@ -113,7 +115,8 @@ fn typed<T>(
                 .ignored
                 .iter()
                 .filter(|path| !path.starts_with("outcomes"));
-            let paths: Vec<&String> = unknown.collect();
+            // One more than is shown, so that it is said that there are more.
+            let paths: Vec<&String> = unknown.take(diagnostic::MOST + 1).collect();
             if paths.is_empty() {
                 return;
             }
@@ -292,6 +295,7 @@ fn unknown_in_branch(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<String> {
     let mut lost = None;
+    let conditional = branch.get("when").is_some();
     for member in branch.entries() {
         let name = member.name();
         if BRANCH.contains(&name.as_ref()) {
@@ -299,8 +303,7 @@ fn unknown_in_branch(
         }
         let message = format!("unknown field `{name}` in {what}");
         let place = entry.origin.place(member.position);
-        let condition = nearest(&name, BRANCH) == Some("when");
-        if condition && branch.get("when").is_none() {
+        if !conditional && nearest(&name, BRANCH) == Some("when") {
             let message = format!("{message}: without `when` it would always apply");
             let error = Diagnostic::error(place, message.clone());
             diagnostics.push(error.suggest(&name, BRANCH));

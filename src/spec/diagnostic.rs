@@ -86,6 +86,23 @@ impl fmt::Display for Diagnostic {
     }
 }
 
+/// So much is said of one object at most: nobody reads more, and a hostile text could cause any number.
+pub(super) const MOST: usize = 20;
+
+/// Keeps what is said of one object to [`MOST`], and says that there was more.
+pub(super) fn limit(diagnostics: &mut Vec<Diagnostic>, from: usize) {
+    let more = diagnostics.len().saturating_sub(from + MOST);
+    if more == 0 {
+        return;
+    }
+    // Errors are not dropped for warnings.
+    diagnostics[from..].sort_by_key(|diagnostic| diagnostic.severity);
+    diagnostics.truncate(from + MOST);
+    if let Some(last) = diagnostics.last_mut() {
+        last.message = format!("{} (and {more} more near it)", last.message);
+    }
+}
+
 /// Why there is nothing to run: exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

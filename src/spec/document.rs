@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use syntax::yaml::{self, Content, Limits, Node, Position, Scalar};
 
-use super::diagnostic::{Diagnostic, Place};
-use super::entry::{self, Entry, List, Origin, is_unrendered};
+use super::diagnostic::{self, Diagnostic, Place};
+use super::entry::{self, Entry, List, Origin};
 use super::kinds::{Field, Kind};
 use super::redactor::Redactor;
 
@@ -69,6 +69,14 @@ enum Nesting {
     Inner,
 }
 
+/// A text with documents.
+struct Text<'a> {
+    all: &'a str,
+    lines: Vec<&'a str>,
+    /// Whether it looks like a template.
+    has_directives: bool,
+}
+
 impl Reader {
     /// Reads every document of a text.
     pub(super) fn text(&mut self, origin: &Origin, text: &str) {
@@ -76,9 +84,15 @@ impl Reader {
     }
 
     fn documents_of(&mut self, origin: &Origin, text: &str, nesting: Nesting) {
-        for document in yaml::documents(text, &Limits::default()) {
+        let text = Text {
+            lines: text.lines().collect(),
+            has_directives: text.contains("{{"),
+            all: text,
+        };
+        for document in yaml::documents(text.all, &Limits::default()) {
             match document {
                 Ok(document) => {
+                    let from = self.diagnostics.len();
                     for key in document.duplicate_keys {
                         let message = format!(
                             "the key `{}` stands twice, first at {}; the last one counts",
@@ -87,11 +101,12 @@ impl Reader {
                         let place = origin.place(key.position);
                         self.diagnostics.push(Diagnostic::warning(place, message));
                     }
-                    self.document(origin, text, &document.root, nesting);
+                    diagnostic::limit(&mut self.diagnostics, from);
+                    self.document(origin, &text, &document.root, nesting);
                 }
                 Err(error) => {
                     let mut message = error.message;
-                    if text.contains("{{") && message.starts_with("not YAML") {
+                    if text.has_directives && message.starts_with("not YAML") {
                         message.push_str("; the text holds template directives: render it first");
                     }
                     self.lose(origin, error.position, message);
@@ -106,7 +121,7 @@ impl Reader {
         self.diagnostics.push(Diagnostic::error(place, message));
     }
 
-    fn document(&mut self, origin: &Origin, text: &str, root: &Node, nesting: Nesting) {
+    fn document(&mut self, origin: &Origin, text: &Text<'_>, root: &Node, nesting: Nesting) {
         if !matches!(root.content, Content::Mapping(_)) {
             let message = format!("expected a Kubernetes document, got {}", root.kind());
             return self.lose(origin, root.position, message);
@@ -142,6 +157,12 @@ impl Reader {
             let known = Kind::ALL.map(Kind::name);
             return self.diagnostics.push(unknown.suggest(kind, known));
         };
+        if version == "v1beta3" && kind != Kind::SupportBundle {
+            if let Some(template) = first_scalar(root, |text| text.contains("{{")) {
+                let message = "the document is a template of v1beta3, which this release does not render: render it first";
+                return self.lose(origin, template, message);
+            }
+        }
         match self.spec(origin, root, kind) {
             Ok(mut document) => {
                 document.has_references = version == "v1beta3" && kind == Kind::SupportBundle;
@@ -186,7 +207,7 @@ impl Reader {
     }
 
     /// A Secret or a `ConfigMap`: the values of the known keys are texts with specs.
-    fn object(&mut self, origin: &Origin, text: &str, root: &Node, kind: &str) {
+    fn object(&mut self, origin: &Origin, text: &Text<'_>, root: &Node, kind: &str) {
         let name = root
             .find("metadata.name")
             .and_then(|found| found.node.as_str());
@@ -333,6 +354,7 @@ impl Reader {
     }
 
     fn unknown_keys(&mut self, origin: &Origin, node: &Node, what: &str, known: &[&str]) {
+        let from = self.diagnostics.len();
         for member in node.entries() {
             let name = member.name();
             if !known.contains(&name.as_ref()) {
@@ -342,28 +364,34 @@ impl Reader {
                     .push(unknown.suggest(&name, known.iter().copied()));
             }
         }
+        diagnostic::limit(&mut self.diagnostics, from);
     }
 
     /// Names the first value that KOTS should have filled in.
     fn unrendered(&mut self, origin: &Origin, spec: &Node) {
-        let mut stack = vec![spec];
-        while let Some(node) = stack.pop() {
-            match &node.content {
-                Content::Scalar(scalar) if is_unrendered(scalar) => {
-                    let message =
-                        "a template that KOTS fills in is left as it is: render the spec first";
-                    let place = origin.place(node.position);
-                    self.diagnostics.push(Diagnostic::warning(place, message));
-                    return;
-                }
-                Content::Scalar(_) => {}
-                Content::Sequence(items) => stack.extend(items.iter().rev()),
-                Content::Mapping(members) => {
-                    stack.extend(members.iter().rev().map(|member| &member.value));
-                }
+        let is_unrendered = |text: &str| text.contains("repl{{") || text.contains("{{repl");
+        if let Some(at) = first_scalar(spec, is_unrendered) {
+            let message = "a template that KOTS fills in is left as it is: render the spec first";
+            let place = origin.place(at);
+            self.diagnostics.push(Diagnostic::warning(place, message));
+        }
+    }
+}
+
+/// Where the first text stands that is of a kind.
+fn first_scalar(node: &Node, is_wanted: impl Fn(&str) -> bool) -> Option<Position> {
+    let mut stack = vec![node];
+    while let Some(node) = stack.pop() {
+        match &node.content {
+            Content::Scalar(Scalar::String(text)) if is_wanted(text) => return Some(node.position),
+            Content::Scalar(_) => {}
+            Content::Sequence(items) => stack.extend(items.iter().rev()),
+            Content::Mapping(members) => {
+                stack.extend(members.iter().rev().map(|member| &member.value));
             }
         }
     }
+    None
 }
 
 /// A key that was meant to be `spec`: the misspelt name is reported already.
@@ -381,13 +409,19 @@ fn decode(content: &str) -> Result<String, String> {
 
 /// A literal block's text stands in the file as it is, some lines down and indented; of any other text only
 /// its name is known.
-fn inner_origin(outer: &Origin, text: &str, value: &Node, content: &str, inside: &str) -> Origin {
+fn inner_origin(
+    outer: &Origin,
+    text: &Text<'_>,
+    value: &Node,
+    content: &str,
+    inside: &str,
+) -> Origin {
     let Position { line, column } = value.position;
     // The block begins with its first line that is not empty.
     let blank = content.bytes().take_while(|byte| *byte == b'\n').count();
     let above = line.checked_sub(blank + 2);
     let header = above
-        .and_then(|above| text.lines().nth(above))
+        .and_then(|above| text.lines.get(above).copied())
         .unwrap_or_default();
     let is_literal = header
         .split_whitespace()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use syntax::boolean;
-use syntax::yaml::{Content, Entry as Member, Node, Position, Scalar};
+use syntax::yaml::{Content, Entry as Member, Node, Position};
 
 use super::diagnostic::{Diagnostic, Place};
 use super::kinds;
@@ -387,9 +387,4 @@ fn flag(entry: &mut Entry, field: &str, value: &Value, diagnostics: &mut Vec<Dia
         }
     }
     true
-}
-
-/// Whether a scalar is a template that KOTS should have filled in.
-pub(super) fn is_unrendered(scalar: &Scalar) -> bool {
-    matches!(scalar, Scalar::String(text) if text.contains("repl{{") || text.contains("{{repl"))
 }

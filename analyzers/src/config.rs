@@ -5,6 +5,7 @@ use schemars::{JsonSchema, schema_for};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use syntax::config::{self, ConfigError, Parsed};
+use syntax::suggest::nearest;
 
 use crate::analyzer::Analyzer;
 
@@ -84,10 +85,9 @@ fn refuse_misspelt_when(value: &Value) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Whether somebody who wrote `key` meant `when`: one slip away from it.
+/// Whether somebody who wrote `key` meant `when`.
 fn is_like_when(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    !matches!(key.as_str(), "message" | "uri") && strsim::osa_distance(&key, "when") <= 1
+    nearest(key, ["when", "message", "uri"]) == Some("when")
 }
 
 /// Where an outcome has several branches, those that are not used.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use bundle::Files;
 use bundle::manifest::{Gap, GapReason};
+use bundle::{Files, ReadError};
 use serde::de::DeserializeOwned;
 
 use crate::finding::NotEvaluated;
@@ -14,11 +14,29 @@ pub(crate) fn document<T>(files: &Files, path: &str) -> Result<Arc<T>, NotEvalua
 where
     T: DeserializeOwned + Send + Sync + 'static,
 {
-    let document = files.decoded(path)?;
+    let document = decoded(files, path)?;
     match missing(files, path) {
         Some(reason) => Err(reason),
         None => Ok(document),
     }
+}
+
+/// A document, whole or not. A mask where a number should be breaks a document, too: that is no fault of it.
+fn decoded<T>(files: &Files, path: &str) -> Result<Arc<T>, NotEvaluated>
+where
+    T: DeserializeOwned + Send + Sync + 'static,
+{
+    files.decoded(path).map_err(|error| {
+        let is_broken_by_mask = matches!(error, ReadError::Malformed { .. })
+            && files
+                .read(path)
+                .is_ok_and(|bytes| is_masked(&String::from_utf8_lossy(&bytes)));
+        if is_broken_by_mask {
+            redacted()
+        } else {
+            error.into()
+        }
+    })
 }
 
 /// The documents of one kind in several namespaces, with what was not seen.
@@ -72,15 +90,15 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Documents<T> {
     }
 
     fn add(&mut self, files: &Files, path: &str) {
-        match files.decoded(path) {
+        match decoded(files, path) {
             Ok(document) => {
                 self.read.push((path.to_owned(), document));
                 if let Some(reason) = missing(files, path) {
                     self.unseen.get_or_insert(reason);
                 }
             }
-            Err(error) => {
-                self.unseen.get_or_insert(error.into());
+            Err(reason) => {
+                self.unseen.get_or_insert(reason);
             }
         }
     }

@@ -3,6 +3,7 @@
 use bundle::ReadError;
 use bundle::manifest::{Gap, GapReason};
 use serde::Serialize;
+use syntax::json::SplitError;
 
 use crate::outcome::Branch;
 
@@ -211,5 +212,11 @@ impl From<ReadError> for NotEvaluated {
             ReadError::Malformed { .. } => Self::Malformed(error.to_string()),
             _ => Self::Unknown(error.to_string()),
         }
+    }
+}
+
+impl From<SplitError> for NotEvaluated {
+    fn from(error: SplitError) -> Self {
+        Self::Malformed(format!("a list cannot be read: {error}"))
     }
 }

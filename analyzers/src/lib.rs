@@ -9,6 +9,7 @@ pub mod analyzer;
 mod config;
 mod document;
 pub mod finding;
+mod go_object;
 mod host;
 mod message;
 pub mod outcome;

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::analyzer::Meta;
-use crate::document::{Documents, document};
+use crate::document::{Documents, document, unmasked};
 use crate::finding::{Finding, Icon, Judgement, NotEvaluated, ObjectReference, Verdict};
 use crate::outcome::{Branch, Operator, Outcome, bad_condition};
 
@@ -92,6 +92,11 @@ impl WorkloadKind {
             .items
             .iter()
             .find(|workload| workload.metadata.name == config.name);
+        if workload.is_none() {
+            for workload in &list.items {
+                unmasked(&workload.metadata.name)?;
+            }
+        }
         if config.outcomes.is_empty() && self.judges_without_outcomes {
             return Ok(match workload {
                 Some(workload) => self.incomplete(workload, meta, &path).into_iter().collect(),

@@ -1,71 +1,15 @@
 //! What is written comes back, for us and for the programs that everybody has.
 
+mod support;
+
 use std::io::Read;
 use std::sync::Arc;
 
 use assay_bundle as bundle;
-use bundle::archive::{Finished, Limits, LossKind};
-use bundle::io::{Inline, MemoryFile, MemorySpool};
-use bundle::manifest::{Ending, FORMAT, Gap, GapReason, Manifest, Redaction};
-use bundle::{ArchiveWriter, BundlePath, Files, ReadError, Redactor, WriteError, WriterOptions};
-
-type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
-
-fn options() -> WriterOptions {
-    WriterOptions::new(
-        "bundle-1",
-        1_700_000_000,
-        Arc::new(MemorySpool),
-        Arc::new(Inline),
-    )
-}
-
-fn writer() -> Result<(ArchiveWriter, MemoryFile)> {
-    let file = MemoryFile::default();
-    let writer = ArchiveWriter::new(Box::new(file.clone()), Redactor::default(), options())?;
-    Ok((writer, file))
-}
-
-fn manifest() -> Manifest {
-    Manifest {
-        format: FORMAT,
-        tool: "assay 0.1.0".to_owned(),
-        collected_at: jiff::Timestamp::constant(1_700_000_000, 0),
-        finished_at: jiff::Timestamp::constant(1_700_000_060, 0),
-        ending: Ending::Complete,
-        redaction: Redaction::default(),
-        collectors: Vec::new(),
-    }
-}
-
-fn path(text: &str) -> BundlePath {
-    BundlePath::new(text).expect("a path")
-}
-
-/// Text that compresses about as logs do, different for each seed.
-fn text(length: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut bytes = Vec::with_capacity(length + 32);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(format!("line {} of {}\n", state % 10_000, seed).as_bytes());
-    }
-    bytes.truncate(length);
-    bytes
-}
-
-fn write(writer: &ArchiveWriter, name: &str, bytes: &[u8]) -> Result {
-    let mut sink = writer.file(&path(name))?;
-    sink.write(bytes)?;
-    Ok(sink.finish()?)
-}
-
-fn reopen(file: &MemoryFile) -> Result<Files> {
-    let bytes: Arc<dyn bundle::io::ReadAt> = Arc::new(file.bytes());
-    Ok(Files::archive(&bytes, &MemorySpool, Limits::default())?)
-}
+use bundle::archive::{Finished, LossKind};
+use bundle::manifest::{Gap, GapReason};
+use bundle::{Files, ReadError, WriteError};
+use support::{Result, manifest, path, reopen, text, write, writer};
 
 fn samples() -> Vec<(String, Vec<u8>)> {
     let mut samples = vec![

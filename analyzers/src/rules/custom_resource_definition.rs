@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
 use crate::config::{docs, parse, schema};
-use crate::document::document;
+use crate::document::{document, unmasked};
 use crate::finding::{Finding, Icon, Judgement, NotEvaluated, Verdict};
 use crate::outcome::{Outcome, last_branch};
 
@@ -79,6 +79,11 @@ impl Analyzer for CustomResourceDefinition {
             .items
             .iter()
             .any(|definition| definition.metadata.name == *name);
+        if !found {
+            for definition in &definitions.items {
+                unmasked(&definition.metadata.name)?;
+            }
+        }
         let said = if found {
             let branch = last_branch(&self.outcomes, Verdict::Pass).cloned();
             Finding::of(Verdict::Pass, &branch.unwrap_or_default())

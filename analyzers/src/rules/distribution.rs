@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
 use crate::config::{docs, parse, schema};
-use crate::document::{document, missing};
+use crate::document::{document, missing, unmasked};
 use crate::finding::{Finding, Icon, Judgement, NotEvaluated, Verdict};
 use crate::outcome::{Operator, Outcome, bad_condition, first_match};
 
@@ -127,7 +127,7 @@ impl Analyzer for Distribution {
 
     fn analyze(&self, meta: &Meta, files: &Files) -> Result<Judgement, NotEvaluated> {
         let nodes = document::<List<Node>>(files, NODES)?;
-        let mut found = of_nodes(&nodes.items);
+        let mut found = of_nodes(&nodes.items)?;
         let resources = of_resources(files)?;
         found.extend(resources.then_some("openShift"));
         let mut unknown = String::new();
@@ -178,15 +178,20 @@ fn observed(found: &[&str], nodes: usize) -> String {
 }
 
 /// The distributions that the nodes speak of, sorted.
-fn of_nodes(nodes: &[Node]) -> Vec<&'static str> {
+fn of_nodes(nodes: &[Node]) -> Result<Vec<&'static str>, NotEvaluated> {
     let mut found = Vec::new();
     let mut has_control_plane = false;
     for node in nodes {
         let metadata = &node.metadata;
         for (label, wanted, distribution) in LABELS {
-            if let Some(value) = metadata.labels.get(*label)
-                && wanted.is_none_or(|wanted| wanted == value)
-            {
+            let Some(value) = metadata.labels.get(*label) else {
+                continue;
+            };
+            let holds = match wanted {
+                Some(wanted) => unmasked(value)? == *wanted,
+                None => true,
+            };
+            if holds {
                 found.push(*distribution);
             }
         }
@@ -197,11 +202,11 @@ fn of_nodes(nodes: &[Node]) -> Vec<&'static str> {
         if metadata.annotations.contains_key("rke2.io/node-args") {
             found.push("rke2");
         }
-        if node.status.node_info.os_image == "Docker Desktop" {
+        if unmasked(&node.status.node_info.os_image)? == "Docker Desktop" {
             found.push("dockerDesktop");
         }
         for (prefix, distribution) in PROVIDERS {
-            if node.spec.provider_id.starts_with(prefix) {
+            if unmasked(&node.spec.provider_id)?.starts_with(prefix) {
                 found.push(*distribution);
             }
         }
@@ -212,7 +217,7 @@ fn of_nodes(nodes: &[Node]) -> Vec<&'static str> {
     }
     found.sort_unstable();
     found.dedup();
-    found
+    Ok(found)
 }
 
 /// Whether the server has `OpenShift`'s API. Bundles of old releases lack the file.

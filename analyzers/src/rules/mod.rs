@@ -3,6 +3,7 @@
 
 use crate::analyzer::AnalyzerKind;
 
+mod cluster_pod_statuses;
 mod cluster_version;
 mod custom_resource_definition;
 mod deployment_status;
@@ -18,6 +19,7 @@ mod text_analyze;
 
 /// Every analyzer, sorted by scope and name.
 pub const KINDS: &[&AnalyzerKind] = &[
+    &cluster_pod_statuses::KIND,
     &cluster_version::KIND,
     &custom_resource_definition::KIND,
     &deployment_status::KIND,

@@ -15,7 +15,7 @@ use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
 use crate::config::{docs, parse, schema};
 use crate::document::{document, unmasked};
 use crate::finding::{Finding, Icon, Judgement, NotEvaluated, Verdict};
-use crate::message::render;
+use crate::message::render_struct;
 use crate::outcome::{Operator, Outcome, bad_condition, first_match};
 
 pub(super) const KIND: AnalyzerKind = AnalyzerKind {
@@ -196,7 +196,7 @@ impl Analyzer for NodeResources {
             condition.holds(&nodes, self.resource_name(), &mut read)
         })?;
         let mut said = Finding::of_match(matched);
-        said.message = render(&said.message, &self.message_data(nodes.len()))?;
+        said.message = render_struct(&said.message, &self.message_data(nodes.len()))?;
         let mut observed = format!("{} of {} nodes", nodes.len(), list.items.len());
         if !read.is_empty() {
             observed = format!("{read}, {observed}");
@@ -272,7 +272,7 @@ impl Filters {
         }
         let architecture = &node.status.node_info.architecture;
         if !self.cpu_architecture.is_empty()
-            && self.cpu_architecture.to_lowercase() != architecture.to_lowercase()
+            && self.cpu_architecture.to_lowercase() != unmasked(architecture)?.to_lowercase()
         {
             return Ok(false);
         }
@@ -336,6 +336,9 @@ impl Selector {
         let selector = json!({"matchLabels": self.match_label, "matchExpressions": expressions});
         let selector = LabelSelector::from_json(&selector)
             .map_err(|error| NotEvaluated::Spec(format!("filters.selector: {error}")))?;
+        for requirement in selector.requirements() {
+            unmasked(labels.get(requirement.key()).map_or("", |it| it))?;
+        }
         Ok(selector.matches(|key| labels.get(key).map(String::as_str)))
     }
 }

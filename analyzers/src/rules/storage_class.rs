@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
 use crate::config::{docs, parse, schema};
-use crate::document::document;
+use crate::document::{document, unmasked};
 use crate::finding::{Finding, Icon, Judgement, NotEvaluated, Verdict};
 use crate::outcome::{Branch, Outcome, last_branch};
 
@@ -92,6 +92,18 @@ impl Analyzer for StorageClass {
     fn analyze(&self, meta: &Meta, files: &Files) -> Result<Judgement, NotEvaluated> {
         let classes = document::<List<Object>>(files, PATH)?;
         let found = classes.items.iter().find(|class| self.is_wanted(class));
+        if found.is_none() {
+            for class in &classes.items {
+                unmasked(&class.metadata.name)?;
+                unmasked(
+                    class
+                        .metadata
+                        .annotations
+                        .get(DEFAULT_CLASS)
+                        .map_or("", |it| it),
+                )?;
+            }
+        }
         let (verdict, default_message) = match found {
             Some(_) => (Verdict::Pass, "Default Storage Class found"),
             None => (Verdict::Fail, "No Default Storage Class found"),

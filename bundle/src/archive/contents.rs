@@ -1,7 +1,7 @@
 //! Where the bytes of a bundle's files lie, and how they are read.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -163,11 +163,11 @@ impl Contents {
                     *size,
                 )))
             }
-            Content::Folder { name, size } => Ok(Box::new(AtReader {
-                file: self.folder()?.open(name)?,
-                position: 0,
-                size: *size,
-            })),
+            Content::Folder { name, size } => Ok(Box::new(AtReader::new(
+                self.folder()?.open(name)?,
+                0,
+                *size,
+            ))),
             Content::Incomplete { reason, .. } => {
                 Err(io::Error::new(io::ErrorKind::InvalidData, reason.clone()))
             }
@@ -242,20 +242,60 @@ fn compare(blocks: &Blocks, start: u64, size: u64, claim: Option<&Claim>) -> io:
     ))
 }
 
-/// Reads a file from its start to its end.
-struct AtReader {
+/// Reads a part of a file from its start to its end.
+pub(crate) struct AtReader {
     file: Arc<dyn ReadAt>,
     position: u64,
-    size: u64,
+    end: u64,
+}
+
+impl AtReader {
+    pub(crate) fn new(file: Arc<dyn ReadAt>, position: u64, end: u64) -> Self {
+        Self {
+            file,
+            position,
+            end,
+        }
+    }
 }
 
 impl Read for AtReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.size - self.position).unwrap_or(usize::MAX);
-        let length = buffer.len().min(left);
+        let left = self.end.saturating_sub(self.position);
+        let length = buffer
+            .len()
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
         self.file
             .read_exact_at(&mut buffer[..length], self.position)?;
         self.position += length as u64;
         Ok(length)
+    }
+}
+
+impl Seek for AtReader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            SeekFrom::Start(position) => Some(position),
+            SeekFrom::End(offset) => self.end.checked_add_signed(offset),
+            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
+        };
+        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
+}
+
+/// One file of a bundle, read as an archive of its own.
+pub(crate) struct MemberAt {
+    pub(crate) contents: Contents,
+    pub(crate) content: Content,
+}
+
+impl ReadAt for MemberAt {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.content.size())
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.contents.read_exact_at(&self.content, buffer, offset)
     }
 }

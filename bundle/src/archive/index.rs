@@ -266,7 +266,7 @@ pub(crate) fn json(tar: &[u8]) -> Result<&[u8], IndexError> {
     let Some((header, rest)) = tar.split_at_checked(header::RECORD) else {
         return Err(error);
     };
-    let header = tar::Header::from_byte_slice(header);
+    let header = ::tar::Header::from_byte_slice(header);
     let size = header
         .entry_size()
         .ok()

@@ -8,17 +8,14 @@ pub struct Limits {
     /// Bytes of the unpacked archive.
     pub total_bytes: u64,
     /// How many times larger than the archive the unpacked archive may be, once it is larger than
-    /// [`Limits::RATIO_FREE_BYTES`]. Logs reach 30, deflate itself ends at 1,032.
+    /// [`Limits::ratio_from_bytes`]. Logs reach 30, deflate itself ends at 1,032.
     pub ratio: u64,
+    /// Bytes that an archive may unpack to however small it is.
+    pub ratio_from_bytes: u64,
     /// Archives inside archives: a bundle in the zip file that a CI system made is one.
     pub nesting: usize,
     /// Bytes of a file that [`Files::read`](crate::Files::read) returns whole.
     pub document_bytes: u64,
-}
-
-impl Limits {
-    /// What an archive may unpack to however small it is.
-    pub const RATIO_FREE_BYTES: u64 = 256 << 20;
 }
 
 impl Default for Limits {
@@ -27,6 +24,7 @@ impl Default for Limits {
             entries: 1_000_000,
             total_bytes: 64 << 30,
             ratio: 250,
+            ratio_from_bytes: 256 << 20,
             nesting: 2,
             document_bytes: 256 << 20,
         }

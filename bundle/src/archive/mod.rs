@@ -4,8 +4,9 @@
 //! after the tar's end says where each file lies; tar programs stop before it.
 //!
 //! * `header`, `member`, `index`: the formats. * `compression`, `writer`, `sink`: writing.
-//! * `blocks`, `contents`: reading any part. * `reader`: opening. * `limits`, `problem`: what is refused and
-//!   what is said of it.
+//! * `blocks`, `contents`: reading any part.
+//! * `reader`: opening; `scan`, `tar`, `zip`, `spooled`: archives without an index of ours.
+//! * `limits`, `problem`: what is refused, and what is said of it.
 
 mod blocks;
 mod compression;
@@ -16,8 +17,12 @@ mod limits;
 mod member;
 mod problem;
 mod reader;
+mod scan;
 mod sink;
+mod spooled;
+mod tar;
 mod writer;
+mod zip;
 
 pub use limits::Limits;
 pub use problem::{OpenError, Problem};

@@ -13,13 +13,19 @@ pub enum OpenError {
     Io(#[from] io::Error),
     /// It is no archive of a kind that bundles come in.
     #[error("this is not a bundle: expected a .tar.gz, .tar or .zip file or a folder; {0}")]
-    NotAnArchive(&'static str),
+    NotAnArchive(String),
     /// There is no file in it.
     #[error("the archive holds no file")]
     Empty,
     /// More members than [`Limits::entries`](super::Limits::entries).
     #[error("the archive has more than {limit} members; raise the limit for entries to read it")]
     TooManyEntries {
+        /// The limit.
+        limit: usize,
+    },
+    /// The members' names alone would fill the memory.
+    #[error("the names in the archive have more than {limit} bytes together")]
+    NamesTooLong {
         /// The limit.
         limit: usize,
     },

@@ -8,11 +8,14 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::blocks::{Block, Blocks};
-use super::contents::{Claim, Content, Contents, Listing, Node};
+use super::contents::{Claim, Content, Contents, Listing, MemberAt, Node};
+use super::header::RECORD;
 use super::index::{self, Entry, EntryKind};
 use super::limits::Limits;
 use super::member::{self, FOOTER, HEADER};
 use super::problem::{OpenError, Problem};
+use super::scan::{MAX_BLOCK, Stream};
+use super::{tar, zip};
 use crate::files::Files;
 use crate::io::{ReadAt, Source, SourceKind, Spool};
 use crate::manifest::{self, FORMAT, FormatVersion, Manifest};
@@ -38,6 +41,8 @@ pub(crate) enum FoundKind {
     File(Content),
     /// A symbolic link with its target as stored.
     Link(String),
+    /// A folder, of which only the name is looked at.
+    Folder,
     /// What is refused: `a device`.
     Other(&'static str),
 }
@@ -127,14 +132,111 @@ impl Files {
         spool: &dyn Spool,
         limits: Limits,
     ) -> Result<Self, OpenError> {
-        let _ = spool;
-        let size = file.size()?;
-        let findings = match indexed(file, size, limits)? {
-            Indexed::Read(findings) => findings,
-            Indexed::None => return Err(OpenError::NotAnArchive("it has no index")),
-            Indexed::Wrong(reason) => return Err(OpenError::Io(io::Error::other(reason))),
-        };
-        assemble(findings, limits)
+        open(file, spool, limits, 0)
+    }
+}
+
+/// Opens an archive that lies inside `depth` others.
+fn open(
+    file: &Arc<dyn ReadAt>,
+    spool: &dyn Spool,
+    limits: Limits,
+    depth: usize,
+) -> Result<Files, OpenError> {
+    let findings = match kind(file.as_ref())? {
+        ArchiveKind::Zip => zip::walk(file, spool, limits)?,
+        ArchiveKind::Tar => tar::walk(Stream::plain(file, spool, limits)?, limits)?,
+        ArchiveKind::Gzip => match indexed(file, file.size()?, limits)? {
+            Indexed::Read(findings) => return assemble(findings, limits),
+            Indexed::None => tar::walk(Stream::gzip(file, spool, limits)?, limits)?,
+            Indexed::Wrong(reason) => {
+                let mut findings = tar::walk(Stream::gzip(file, spool, limits)?, limits)?;
+                findings.problems.push(Problem::Index { reason });
+                findings
+            }
+        },
+    };
+    let Some(inner) = wrapped(&findings)? else {
+        return assemble(findings, limits);
+    };
+    if depth >= limits.nesting {
+        return Err(OpenError::TooNested {
+            limit: limits.nesting,
+        });
+    }
+    let Findings {
+        mut members,
+        contents,
+        ..
+    } = findings;
+    match members.swap_remove(inner).kind {
+        FoundKind::File(content) => open(
+            &(Arc::new(MemberAt { contents, content }) as Arc<dyn ReadAt>),
+            spool,
+            limits,
+            depth + 1,
+        ),
+        _ => Err(OpenError::Empty),
+    }
+}
+
+/// What kind of archive a file is.
+enum ArchiveKind {
+    Gzip,
+    Tar,
+    Zip,
+}
+
+fn kind(file: &dyn ReadAt) -> Result<ArchiveKind, OpenError> {
+    let length = usize::try_from(file.size()?)
+        .unwrap_or(usize::MAX)
+        .min(RECORD);
+    let mut start = [0; RECORD];
+    file.read_exact_at(&mut start[..length], 0)?;
+    let other = match start {
+        [0x1f, 0x8b, ..] => return Ok(ArchiveKind::Gzip),
+        [b'P', b'K', 3 | 5, 4 | 6, ..] => return Ok(ArchiveKind::Zip),
+        _ if length == RECORD && tar::is_header(&start) => return Ok(ArchiveKind::Tar),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => "it is compressed with zstd: unpack it first",
+        [0xfd, b'7', b'z', b'X', b'Z', ..] => "it is compressed with xz: unpack it first",
+        [b'B', b'Z', b'h', ..] => "it is compressed with bzip2: unpack it first",
+        _ if length == 0 => "the file is empty",
+        _ => "the file begins like none of them",
+    };
+    Err(OpenError::NotAnArchive(other.to_owned()))
+}
+
+/// The member that is the bundle, where an archive is no bundle itself and holds one.
+fn wrapped(findings: &Findings) -> Result<Option<usize>, OpenError> {
+    let mut archives = Vec::new();
+    for (index, found) in findings.members.iter().enumerate() {
+        let (_, name) = found.name.rsplit_once('/').unwrap_or(("", &found.name));
+        let marks = [
+            "version.yaml",
+            manifest::PATH,
+            "cluster-info",
+            "cluster-resources",
+        ];
+        if marks
+            .iter()
+            .any(|mark| found.name.split('/').any(|segment| segment == *mark))
+        {
+            return Ok(None);
+        }
+        let ends = [".tar.gz", ".tgz", ".tar", ".zip"];
+        if matches!(found.kind, FoundKind::File(_)) && ends.iter().any(|end| name.ends_with(end)) {
+            archives.push(index);
+        }
+    }
+    match archives.as_slice() {
+        [] => Ok(None),
+        [only] => Ok(Some(*only)),
+        several => {
+            let names = several
+                .iter()
+                .map(|index| findings.members[*index].name.clone());
+            Err(OpenError::SeveralBundles(names.take(10).collect()))
+        }
     }
 }
 
@@ -259,17 +361,16 @@ fn hop(file: &dyn ReadAt, end: u64) -> io::Result<Option<Vec<Block>>> {
         }
         file.read_exact_at(&mut seen, next - 4)?;
         let inflated = member::inflated(&seen[..4]).unwrap_or(0);
-        if inflated as usize > MAX_BLOCK {
+        if inflated > MAX_BLOCK {
             return Ok(None);
         }
-        table.push(index::next_block(&table, offset, stored, inflated));
+        if inflated > 0 {
+            table.push(index::next_block(&table, offset, stored, inflated));
+        }
         offset = next;
     }
     Ok(Some(table))
 }
-
-/// The largest block that is inflated at once. Ours have 1 MiB and a header.
-pub(crate) const MAX_BLOCK: usize = 16 << 20;
 
 fn read_index(
     file: &dyn ReadAt,
@@ -284,7 +385,8 @@ fn read_index(
     file.read_exact_at(&mut stored, place.start)
         .map_err(|error| error.to_string())?;
     let inflated = member::inflated(&stored).unwrap_or(0);
-    if u64::from(inflated) > MAX_INDEX {
+    // Half of an index is digests, which do not compress.
+    if u64::from(inflated) > MAX_INDEX.min((16 << 20) + 32 * stored.len() as u64) {
         return Err("it is too large".to_owned());
     }
     let tar = member::inflate(&stored, inflated as usize).map_err(|error| error.to_string())?;
@@ -299,7 +401,7 @@ pub(crate) fn check_size(unpacked: u64, packed: u64, limits: Limits) -> Result<(
             limit: limits.total_bytes,
         });
     }
-    if unpacked > Limits::RATIO_FREE_BYTES && unpacked / packed.max(1) >= limits.ratio {
+    if unpacked > limits.ratio_from_bytes && unpacked / packed.max(1) >= limits.ratio {
         return Err(OpenError::TooCompressed {
             limit: limits.ratio,
         });
@@ -318,7 +420,13 @@ pub(crate) fn assemble(findings: Findings, limits: Limits) -> Result<Files, Open
     } = findings;
     let mut safe = Vec::with_capacity(members.len());
     for found in members {
-        match BundlePath::new(found.name.trim_start_matches("./")) {
+        let path = BundlePath::new(&found.name);
+        if let FoundKind::Folder = found.kind
+            && found.name.split('/').all(|segment| segment != "..")
+        {
+            continue;
+        }
+        match path {
             Ok(path) => safe.push((path, found)),
             Err(error) => problems.push(Problem::UnsafePath {
                 name: found.name.chars().take(200).collect(),
@@ -354,6 +462,7 @@ pub(crate) fn assemble(findings: Findings, limits: Limits) -> Result<Files, Open
                     continue;
                 }
             }
+            FoundKind::Folder => continue,
             FoundKind::Other(what) => {
                 let path = path.into();
                 problems.push(Problem::Refused { path, what });

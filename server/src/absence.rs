@@ -71,8 +71,9 @@ pub(crate) fn coverage(
     if held.is_empty() && !known_empty(files, catalog, resource, namespace) {
         return Coverage::Nothing(Box::new(never_collected(resource, namespace)));
     }
-    if namespace.is_none() && resource.namespaced && !resource.custom && !resource.files.is_empty()
-    {
+    // Every namespace has its file; only custom resources and pull secrets leave empty ones out.
+    let file_each = resource.namespaced && !resource.custom && !is_secrets(resource);
+    if namespace.is_none() && file_each && !resource.files.is_empty() {
         parts.extend(uncollected_namespaces(files, catalog, resource));
     }
     if parts.is_empty() {
@@ -80,6 +81,11 @@ pub(crate) fn coverage(
     } else {
         Coverage::Part(parts)
     }
+}
+
+/// The core Secrets, of which a bundle knows no more than the pull secrets' registries.
+pub(crate) fn is_secrets(resource: &Resource) -> bool {
+    resource.group.is_empty() && resource.plural == "secrets"
 }
 
 /// The kind in a `Status`.
@@ -93,7 +99,7 @@ pub(crate) fn subject<'a>(resource: &'a Resource, name: &'a str) -> Subject<'a> 
 
 /// 404 for a kind, or a namespace of it, that nobody asked for when the bundle was made.
 pub(crate) fn never_collected(resource: &Resource, namespace: Option<&str>) -> Status {
-    let plural = &resource.plural;
+    let plural = subject(resource, "").qualified();
     let why = match namespace {
         Some(namespace) if !resource.files.is_empty() => {
             format!("{plural} of namespace {namespace:?} were not collected into this bundle")
@@ -230,7 +236,7 @@ fn known_empty(
     resource: &Resource,
     namespace: Option<&str>,
 ) -> bool {
-    if resource.plural == "secrets" && resource.group.is_empty() {
+    if is_secrets(resource) {
         return catalog.iter().any(|resource| !resource.files.is_empty());
     }
     if resource.custom && catalog.knows_custom() {

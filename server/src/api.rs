@@ -291,10 +291,11 @@ impl BundleApi {
                     resource: plural,
                     name: "",
                 };
-                Err(Status::not_collected(
-                    &subject,
-                    &format!("{plural} were not collected into this bundle"),
-                ))
+                let why = format!(
+                    "{} were not collected into this bundle",
+                    subject.qualified()
+                );
+                Err(Status::not_collected(&subject, &why))
             }
             _ => Err(Status::unknown_resource()),
         }

@@ -19,6 +19,7 @@ mod kubeconfig;
 mod layout;
 mod list;
 mod logs;
+mod protobuf;
 mod request;
 mod reviews;
 mod status;

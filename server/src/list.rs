@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use syntax::selector::{FieldSelector, LabelSelector};
 
-use crate::absence::{Coverage, coverage, subject};
+use crate::absence::{Coverage, coverage, is_secrets, subject};
 use crate::api::{Answer, Body, Shared};
 use crate::catalog::Resource;
 use crate::fields::check_label;
@@ -38,7 +38,7 @@ pub(crate) fn list(
         && resource.plural == "secrets"
         && !selection.only_pull_secrets(resource)
     {
-        return Err(no_secrets(resource));
+        return Err(no_secrets(resource, ""));
     }
     let mut warnings = match coverage(&shared.files, &shared.catalog, resource, namespace) {
         Coverage::Whole => Vec::new(),
@@ -155,9 +155,7 @@ pub(crate) fn not_there(
             );
             Status::unavailable(&subject, &why)
         }
-        Coverage::Whole if resource.group.is_empty() && resource.plural == "secrets" => {
-            no_secrets(resource)
-        }
+        Coverage::Whole if is_secrets(resource) => no_secrets(resource, name),
         Coverage::Whole => {
             let index = resource.index(&shared.files);
             let broken = index
@@ -172,12 +170,12 @@ pub(crate) fn not_there(
     }
 }
 
-fn no_secrets(resource: &Resource) -> Status {
+fn no_secrets(resource: &Resource, name: &str) -> Status {
     let why = format!(
         "this bundle holds no Secrets; of those with type={PULL_SECRET_TYPE} it knows the registries, \
          ask for them by this field selector"
     );
-    Status::forbidden(&subject(resource, ""), &why)
+    Status::forbidden(&subject(resource, name), &why)
 }
 
 /// `metav1.List`s name a version, also where none was recorded.

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use crate::absence::{Coverage, coverage};
 use crate::api::{Answer, Shared};
+use crate::protobuf;
 use crate::request::{Accepted, ObjectPath};
 use crate::status::Status;
 
@@ -118,19 +119,7 @@ pub(crate) fn review(
         _ => return Err(Status::read_only("POST")),
     };
     Accepted::negotiate(request.headers(), &[Accepted::Json])?;
-    let media = request
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let media = media.split(';').next().unwrap_or_default().trim();
-    if !media.is_empty() && media != "application/json" {
-        return Err(Status::unsupported_media_type());
-    }
-    let document: Value = serde_json::from_slice(request.body()).map_err(|error| {
-        Status::bad_request(format!("the object provided is not a {kind}: {error}"))
-    })?;
-    let spec = document.get("spec").cloned().unwrap_or(json!({}));
+    let spec = spec(kind, request)?;
     let status = match kind {
         "SelfSubjectAccessReview" => access(shared, &spec)?,
         "SelfSubjectRulesReview" => rules(shared, &spec)?,
@@ -151,6 +140,26 @@ pub(crate) fn review(
         code: StatusCode::CREATED,
         ..Answer::value(&answer)
     })
+}
+
+/// The review's `spec`, from JSON or protobuf.
+fn spec(kind: &str, request: &Request<Bytes>) -> Result<Value, Status> {
+    let media = request.headers().get(CONTENT_TYPE);
+    let media = media
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let no_review =
+        |why: &str| Status::bad_request(format!("the object provided is not a {kind}: {why}"));
+    match media.split(';').next().unwrap_or_default().trim() {
+        "" | "application/json" => {
+            let document: Value = serde_json::from_slice(request.body())
+                .map_err(|error| no_review(&error.to_string()))?;
+            Ok(document.get("spec").cloned().unwrap_or(json!({})))
+        }
+        "application/vnd.kubernetes.protobuf" => protobuf::review_spec(kind, request.body())
+            .ok_or_else(|| no_review("the protobuf breaks off")),
+        _ => Err(Status::unsupported_media_type()),
+    }
 }
 
 fn access(shared: &Shared, spec: &Value) -> Result<Value, Status> {

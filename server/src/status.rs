@@ -57,7 +57,8 @@ pub(crate) struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    fn qualified(&self) -> String {
+    /// `pods`, `deployments.apps`
+    pub(crate) fn qualified(&self) -> String {
         if self.group.is_empty() {
             self.resource.to_owned()
         } else {
@@ -200,7 +201,7 @@ impl Status {
         Self::new(
             415,
             "UnsupportedMediaType",
-            "the body of the request was in an unknown format - accepted media types include: application/json",
+            "the body of the request was in an unknown format - accepted media types include: application/json, application/vnd.kubernetes.protobuf",
         )
     }
 

@@ -258,7 +258,7 @@ fn what_is_damaged_is_told_from_what_is_whole() {
 #[test]
 fn secrets_are_what_the_bundle_knows_of_them() {
     let api = api(&[
-        ("cluster-resources/namespaces.json", namespaces(&["a"])),
+        ("cluster-resources/namespaces.json", namespaces(&["a", "b"])),
         (
             "cluster-resources/image-pull-secrets/a/registry.json",
             json!({ "r.example.com": "robot" }).to_string(),
@@ -281,6 +281,10 @@ fn secrets_are_what_the_bundle_knows_of_them() {
         "/api/v1/secrets?fieldSelector=type%3Dkubernetes.io%2Fdockerconfigjson",
     );
     assert_eq!(pull.names(), ["a/registry"]);
+    assert_eq!(
+        pull.warnings, [""; 0],
+        "a namespace without pull secrets has no file"
+    );
     let secret = get(&api, "/api/v1/namespaces/a/secrets/registry").json();
     assert_eq!(secret["type"], "kubernetes.io/dockerconfigjson");
     // {"auths":{"r.example.com":{"username":"robot"}}}

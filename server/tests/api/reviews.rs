@@ -195,8 +195,8 @@ fn reviews_are_checked_like_any_request() {
     );
     assert_eq!(get(&api, ACCESS).failure().0, 404);
     let request = http::Request::post(ACCESS)
-        .header("content-type", "application/vnd.kubernetes.protobuf")
-        .body(bytes::Bytes::from_static(b"k8s\0"))
+        .header("content-type", "application/cbor")
+        .body(bytes::Bytes::from_static(b"\xa0"))
         .expect("a request");
     assert_eq!(crate::bundles::ask(&api, &request).failure().0, 415);
     let request = http::Request::post(ACCESS)

@@ -336,7 +336,9 @@ impl ArchiveWriter {
         let ledger = self.shared.ledger();
         let redactor = self.shared.redactor.as_ref();
         manifest::Redaction {
-            profile: redactor.map_or("off", Redactor::profile_name).to_owned(),
+            profile: redactor
+                .map_or("off", |redactor| redactor.profile().name())
+                .to_owned(),
             masks: ledger.masks.clone(),
             withheld: ledger.withheld.clone(),
         }

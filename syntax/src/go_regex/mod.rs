@@ -250,38 +250,47 @@ impl GoRegex {
         self.replace_all_with(text, |captures, out| self.expand(template, captures, out))
     }
 
-    /// Replaces every match with what `replace` appends for it. An empty match right after another match
-    /// is left out, as in Go. Borrows when nothing matched.
+    /// Replaces every match with what `replace` appends for it. Borrows when nothing matched.
     pub fn replace_all_with<'t>(
         &self,
         text: &'t [u8],
         mut replace: impl FnMut(&Captures<'t>, &mut Vec<u8>),
     ) -> Cow<'t, [u8]> {
-        let haystack = Haystack::new(text);
         let mut out = Vec::new();
-        let (mut copied, mut position, mut matched) = (0, 0, false);
+        let mut copied = None;
+        self.each_match(text, |captures| {
+            let whole = captures.whole();
+            out.extend_from_slice(&text[copied.unwrap_or(0)..whole.start]);
+            replace(captures, &mut out);
+            copied = Some(whole.end);
+        });
+        let Some(copied) = copied else {
+            return Cow::Borrowed(text);
+        };
+        out.extend_from_slice(&text[copied..]);
+        Cow::Owned(out)
+    }
+
+    /// Calls `each` for every match that Go's `ReplaceAll` would replace, in order: they do not overlap, and an
+    /// empty match right after another one is left out.
+    pub fn each_match<'t>(&self, text: &'t [u8], mut each: impl FnMut(&Captures<'t>)) {
+        let haystack = Haystack::new(text);
+        let (mut last_end, mut position) = (0, 0);
         while position <= haystack.text.len() {
             let Some((captures, found)) = self.captures_in(&haystack, text, position) else {
                 break;
             };
-            matched = true;
             let whole = captures.whole();
-            out.extend_from_slice(&text[copied..whole.start]);
-            if whole.end > copied || whole.start == 0 {
-                replace(&captures, &mut out);
+            if whole.end > last_end || whole.start == 0 {
+                each(&captures);
             }
-            copied = whole.end;
+            last_end = whole.end;
             position = if found.end > position {
                 found.end
             } else {
                 haystack.next_boundary(position)
             };
         }
-        if !matched {
-            return Cow::Borrowed(text);
-        }
-        out.extend_from_slice(&text[copied..]);
-        Cow::Owned(out)
     }
 
     /// Appends `template` to `out` with `$1`, `${1}`, `$name` and `${name}` replaced by the group's text and

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use granit_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
+use granit_parser::{
+    ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag,
+};
 
 use super::scalar::{format_float, is_timestamp, resolve};
 use super::{Content, Document, DuplicateKey, Entry, Limits, Node, Position, Scalar, YamlError};
@@ -22,6 +24,7 @@ pub fn documents(text: &str, limits: &Limits) -> Vec<Result<Document, YamlError>
                 text.len(),
                 limits.bytes
             ),
+            beyond_limits: true,
         })];
     }
     let mut options = granit_parser::Options::default();
@@ -111,6 +114,7 @@ fn scan_error(error: &ScanError) -> YamlError {
     YamlError {
         position: position(error.marker()),
         message: format!("not YAML: {}", error.info()),
+        beyond_limits: matches!(error.kind(), ErrorKind::RecursionLimitExceeded),
     }
 }
 
@@ -118,6 +122,7 @@ fn broken(position: Position, message: impl Into<String>) -> Stop {
     Stop::Document(YamlError {
         position,
         message: message.into(),
+        beyond_limits: false,
     })
 }
 
@@ -331,6 +336,7 @@ impl Builder {
                     "the text has more than {} values, those that aliases repeat included",
                     self.limits.nodes
                 ),
+                beyond_limits: true,
             }));
         }
         Ok(())
@@ -345,6 +351,7 @@ impl Builder {
             return Err(Stop::Text(YamlError {
                 position: at,
                 message: format!("aliases repeat more than {} bytes", self.limits.bytes),
+                beyond_limits: true,
             }));
         }
         Ok(())

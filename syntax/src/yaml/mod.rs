@@ -66,4 +66,6 @@ pub struct YamlError {
     pub position: Position,
     /// What is wrong.
     pub message: String,
+    /// Whether the text may well be YAML, but is beyond the [`Limits`].
+    pub beyond_limits: bool,
 }

@@ -209,6 +209,7 @@ impl Node {
         let refuse = |message: &str| YamlError {
             position: self.position,
             message: message.to_owned(),
+            beyond_limits: false,
         };
         Ok(match &self.content {
             Content::Scalar(Scalar::Null) => Value::Null,
@@ -230,6 +231,7 @@ impl Node {
                     let key = entry.key.key().ok_or_else(|| YamlError {
                         position: entry.position,
                         message: "null cannot be a key".to_owned(),
+                        beyond_limits: false,
                     })?;
                     object.insert(key.into_owned(), entry.value.to_json()?);
                 }

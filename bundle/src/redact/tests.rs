@@ -1,0 +1,313 @@
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+static TROUBLESHOOT: LazyLock<Redactor> =
+    LazyLock::new(|| Redactor::new(Profile::Troubleshoot, &[]).expect("no specs"));
+
+static STANDARD: LazyLock<Redactor> = LazyLock::new(Redactor::default);
+
+static CUSTOM: LazyLock<Redactor> = LazyLock::new(|| {
+    custom(json!([{"removals": {
+        "values": ["u:"],
+        "regex": [{"selector": "user", "redactor": "(v)(?P<mask>.)"}],
+    }}]))
+});
+
+fn custom(specs: serde_json::Value) -> Redactor {
+    let specs: Vec<RedactorSpec> = serde_json::from_value(specs).expect("a list of redactors");
+    Redactor::new(Profile::Troubleshoot, &specs).expect("valid redactors")
+}
+
+/// Redacts `input`, handed over in pieces of `step` bytes.
+fn redact_in_steps(
+    redactor: &Redactor,
+    path: &str,
+    input: &[u8],
+    step: usize,
+) -> Result<(Vec<u8>, FileReport), RedactionFailure> {
+    let mut out = Vec::new();
+    let mut file = redactor.begin(&BundlePath::new(path).expect("a path"));
+    for piece in input.chunks(step) {
+        file.push(piece, &mut out)?;
+    }
+    let report = file.finish(&mut out)?;
+    Ok((out, report))
+}
+
+fn redact(redactor: &Redactor, path: &str, input: &str) -> String {
+    let (out, _) = redact_in_steps(redactor, path, input.as_bytes(), usize::MAX).expect("redacts");
+    String::from_utf8(out).expect("text stays text")
+}
+
+#[test]
+fn troubleshoot_masks_connections() {
+    for (input, expected) in [
+        (
+            "see ftp://bob:x1@files.example.org:21 now",
+            "see ftp://***HIDDEN***:***HIDDEN***@files.example.org:21 now",
+        ),
+        (
+            "amqp://svc:pw@mq.example.org:5672/prod?x=1 rest",
+            "amqp://***HIDDEN***:***HIDDEN***@***HIDDEN***:5672/***HIDDEN*** rest",
+        ),
+        (
+            "dsn=svc:pw@tcp(10.1.2.3:3306)/shop x",
+            "***HIDDEN***:***HIDDEN***@tcp(***HIDDEN***:3306)/***HIDDEN*** x",
+        ),
+        ("redis://:pw@cache:6379", "redis://:pw@cache:6379"),
+        (
+            "Uid=sa;PASSWORD = x y ;Data Source=h,1433;",
+            "Uid=***HIDDEN***;PASSWORD = ***HIDDEN***;Data Source=***HIDDEN***;",
+        ),
+        ("password=unterminated", "password=unterminated"),
+    ] {
+        assert_eq!(redact(&TROUBLESHOOT, "logs/x.log", input), expected);
+    }
+}
+
+#[test]
+fn troubleshoot_masks_values_by_the_line_before() {
+    for (input, expected) in [
+        (
+            "\"name\": \"db_user\",\n\"value\": \"a\", \"b\": \"c\"\n\"value\": \"kept\"",
+            "\"name\": \"db_user\",\n\"value\": \"***HIDDEN***\"\n\"value\": \"kept\"",
+        ),
+        // The line that follows a selector is no selector itself.
+        (
+            "\"name\": \"token\"\n\"name\": \"token\"\n\"value\": \"kept\"\n",
+            "\"name\": \"token\"\n\"name\": \"token\"\n\"value\": \"kept\"\n",
+        ),
+        (
+            "\"entity\": \"client.admin\",\n\"key\": \"AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==\"",
+            "\"entity\": \"client.admin\",\n\"key\": \"***HIDDEN***\"",
+        ),
+        // The Kelvin sign is a k when case does not count.
+        (
+            "\"name\": \"to\u{212a}en\"\n\"value\": \"v\"",
+            "\"name\": \"to\u{212a}en\"\n\"value\": \"***HIDDEN***\"",
+        ),
+    ] {
+        assert_eq!(redact(&TROUBLESHOOT, "a.json", input), expected);
+    }
+}
+
+#[test]
+fn kurl_fields_are_masked_in_its_files_only() {
+    let input = "{\"certKey\": \"a\", \"bootstrapToken\":\"b\"}";
+    let path = "cluster-resources/custom-resources/installers.cluster.kurl.sh.json";
+    let masked = "{\"certKey\": \"***HIDDEN***\", \"bootstrapToken\":\"***HIDDEN***\"}";
+    assert_eq!(redact(&TROUBLESHOOT, path, input), masked);
+    assert_eq!(redact(&TROUBLESHOOT, "other.json", input), input);
+}
+
+#[test]
+fn custom_removals_apply_in_order_and_are_counted() {
+    let redactor = custom(json!([
+        {"name": "mine", "fileSelector": {"files": ["logs/**"]}, "removals": {
+            "values": ["abc"],
+            "regex": [
+                {"redactor": "(?P<drop>x)(?P<mask>[0-9]+)( y)?"},
+                {"selector": "^next$", "redactor": "(?P<mask>.+)"},
+            ],
+        }},
+        {"removals": {"values": ["zzz"]}},
+        {"name": null, "removals": null},
+    ]));
+    let input = "abcabc x12 y x3\nnext\nwhole\nzzz";
+    let (out, report) =
+        redact_in_steps(&redactor, "logs/a/b", input.as_bytes(), 3).expect("redacts");
+    assert_eq!(
+        String::from_utf8_lossy(&out),
+        "***HIDDEN******HIDDEN*** ***HIDDEN*** y ***HIDDEN***\nnext\n***HIDDEN***\n***HIDDEN***"
+    );
+    let masks: BTreeMap<&str, u64> = report
+        .masks
+        .iter()
+        .map(|(name, n)| (name.as_str(), *n))
+        .collect();
+    let expected = [
+        ("mine.literal.0", 2),
+        ("mine.multiLine.1", 1),
+        ("mine.regex.0", 2),
+        ("unnamed-1.literal.0", 1),
+    ];
+    assert_eq!(masks, BTreeMap::from(expected));
+    assert_eq!(redact(&redactor, "other", "abc zzz"), "abc ***HIDDEN***");
+}
+
+#[test]
+fn documents_are_masked_by_path() {
+    let redactor = custom(json!([{"removals": {"yamlPath": ["users.*.pw", "list.1"]}}]));
+    for (input, expected) in [
+        (
+            "users:\n  b: {pw: x, id: 1}\n  a: {pw: [y]}\nlist: [p, q]\n",
+            "list:\n- p\n- '***HIDDEN***'\nusers:\n  a:\n    pw: '***HIDDEN***'\n  b:\n    id: 1\n    pw: '***HIDDEN***'\n",
+        ),
+        (
+            "users: 3\nlist: [p]  # one\n",
+            "users: 3\nlist: [p]  # one\n",
+        ),
+        ("no: [yaml", "no: [yaml"),
+    ] {
+        assert_eq!(redact(&redactor, "x.yaml", input), expected);
+    }
+    let deep = "[".repeat(300);
+    let failure = redact_in_steps(&redactor, "x", deep.as_bytes(), 100).expect_err("too deep");
+    assert!(
+        failure.to_string().contains("unnamed-0.yaml.0"),
+        "{failure}"
+    );
+    let large = vec![b' '; (16 << 20) + 1];
+    redact_in_steps(&redactor, "x", &large, 1 << 20).expect_err("too large");
+}
+
+#[test]
+fn broken_redactors_are_named_with_their_place() {
+    for (spec, message) in [
+        (
+            json!([{"removals": {}}, {"name": "n", "removals": {"regex": [{"redactor": "(a"}]}}]),
+            "redactor \"n\": [1].removals.regex[0].redactor: error parsing regexp: missing closing ): `(a`",
+        ),
+        (
+            json!([{"removals": {"regex": [{"redactor": "a", "selector": "*"}]}}]),
+            "redactor \"unnamed-0\": [0].removals.regex[0].selector: error parsing regexp: missing argument to repetition operator: `*`",
+        ),
+        (
+            json!([{"fileSelector": {"files": ["a", "[b"]}}]),
+            "redactor \"unnamed-0\": [0].fileSelector.files[1]: glob \"[b\": unexpected end of input",
+        ),
+    ] {
+        let specs: Vec<RedactorSpec> = serde_json::from_value(spec).expect("typed");
+        let error = Redactor::new(Profile::Standard, &specs).expect_err("refused");
+        assert_eq!(error.to_string(), message);
+    }
+    for misspelt in [
+        json!({"removal": {"values": ["a"]}}),
+        json!({"removals": {"value": ["a"]}}),
+        json!({"fileselector": {}}),
+        json!({"removals": {"regex": [{"redactors": "a"}]}}),
+        json!({"removals": {"values": [1]}}),
+    ] {
+        serde_json::from_value::<RedactorSpec>(misspelt.clone()).expect_err(&misspelt.to_string());
+    }
+}
+
+#[test]
+fn long_lines_are_masked_in_windows() {
+    let filler = "x".repeat(700_000);
+    let secret = "s".repeat(300_000);
+    for (opening, closing) in [
+        ("password=", ";"),
+        ("http://u:", "@host"),
+        (r#"\"name\":\"user\",\"value\":\""#, r#"\""#),
+    ] {
+        // Every window boundary falls once into each part.
+        for repeat in 1..3 {
+            let line = format!(
+                "{}{opening}{secret}{closing}{filler}\nnext",
+                filler.repeat(repeat)
+            );
+            let masked = redact(&TROUBLESHOOT, "x", &line);
+            assert!(!masked.contains("sss"), "{opening} after {repeat} fillers");
+            assert!(masked.ends_with("x\nnext"));
+            assert!(masked.len() >= (repeat + 1) * filler.len());
+        }
+    }
+    let many = format!("{};", "password=abc;y ".repeat(100_000));
+    let masked = redact(&TROUBLESHOOT, "x", &many);
+    assert_eq!(masked, many.replace("abc", MASK));
+}
+
+#[test]
+fn a_line_beyond_what_a_rewriting_rule_may_see_is_not_shipped() {
+    let redactor = custom(json!([{"name": "mine", "removals": {"values": ["abc"]}}]));
+    let line = vec![b'a'; (16 << 20) + 1];
+    let failure = redact_in_steps(&redactor, "x", &line, 1 << 20).expect_err("too long");
+    assert!(failure.to_string().contains("mine.literal.0"), "{failure}");
+    let fits = format!("{}abc", "a".repeat(2 << 20));
+    assert!(redact(&redactor, "x", &fits).ends_with("a***HIDDEN***"));
+}
+
+#[test]
+fn short_texts_are_redacted() {
+    let redactor = Redactor::default();
+    let text = text(&redactor, "dial http://u:p@h/ failed");
+    assert_eq!(text, "dial http://***HIDDEN***:***HIDDEN***@h/ failed");
+    assert!(is_masked(&text) && !is_masked("***"));
+}
+
+/// Pieces of text that rules look for, so that random inputs are not only noise.
+fn hostile_text() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        prop::sample::select(vec![
+            "password=",
+            ";",
+            "\n",
+            "\"",
+            "\\\"",
+            "\"name\": \"",
+            "user",
+            "token",
+            "\"value\": \"",
+            "\",\n",
+            "http://",
+            "u:p@h",
+            "/db",
+            "@tcp(",
+            ")/",
+            " ",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\\",
+            "secret_access_key",
+            "\\\"name\\\":\\\"",
+            "\\\",\\\"value\\\":\\\"",
+            "é",
+            "\u{212a}",
+            "- ",
+            "key: ",
+            "value: ",
+            "kind: Secret",
+            "data:",
+            "  ",
+            "Bearer ",
+            "eyJhbGciOi",
+            "-----BEGIN RSA PRIVATE KEY-----",
+            "\r\n",
+            "\t",
+            "data\": {",
+        ])
+        .prop_map(|text| text.as_bytes().to_vec()),
+        prop::collection::vec(any::<u8>(), 0..4),
+    ];
+    prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    /// How the stream is cut makes no difference, and nothing panics.
+    #[test]
+    fn splits_do_not_matter(input in hostile_text(), step in 1usize..20) {
+        for redactor in [&*TROUBLESHOOT, &*STANDARD, &*CUSTOM] {
+            let whole = redact_in_steps(redactor, "a/b", &input, usize::MAX);
+            let pieces = redact_in_steps(redactor, "a/b", &input, step);
+            prop_assert_eq!(whole, pieces);
+        }
+    }
+
+    /// Redaction does not add or remove lines.
+    #[test]
+    fn line_counts_stay(input in hostile_text()) {
+        let (out, _) = redact_in_steps(&STANDARD, "a/b", &input, usize::MAX).expect("redacts");
+        let lines = |text: &[u8]| memchr::memchr_iter(b'\n', text).count();
+        prop_assert_eq!(lines(&out), lines(&input));
+    }
+}

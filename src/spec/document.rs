@@ -22,6 +22,8 @@ pub(super) const KEYS: [&str; 4] = [
 
 const GROUPS: [&str; 2] = ["troubleshoot.sh", "troubleshoot.replicated.com"];
 const VERSIONS: [&str; 3] = ["v1beta1", "v1beta2", "v1beta3"];
+/// Documents that are lost or passed over and told of one by one.
+const MOST_TOLD: usize = 100;
 const API_VERSION: &str = "troubleshoot.sh/v1beta2";
 
 /// A document of a spec.
@@ -116,9 +118,16 @@ impl Reader {
     }
 
     fn lose(&mut self, origin: &Origin, position: Position, message: impl Into<String>) {
-        self.lost += 1;
         let place = origin.place(position);
-        self.diagnostics.push(Diagnostic::error(place, message));
+        self.lost(Diagnostic::error(place, message));
+    }
+
+    /// A document is lost; a hostile text can lose any number, and nobody reads them all.
+    fn lost(&mut self, error: Diagnostic) {
+        self.lost += 1;
+        if self.lost <= MOST_TOLD {
+            self.diagnostics.push(error);
+        }
     }
 
     fn document(&mut self, origin: &Origin, text: &Text<'_>, root: &Node, nesting: Nesting) {
@@ -151,27 +160,25 @@ impl Reader {
             return self.lose(origin, place_of("apiVersion"), message);
         }
         let Some(kind) = Kind::ALL.into_iter().find(|known| known.name() == kind) else {
-            self.lost += 1;
             let place = origin.place(place_of("kind"));
             let unknown = Diagnostic::error(place, format!("unknown kind `{kind}`"));
-            let known = Kind::ALL.map(Kind::name);
-            return self.diagnostics.push(unknown.suggest(kind, known));
+            return self.lost(unknown.suggest(kind, Kind::ALL.map(Kind::name)));
         };
-        if version == "v1beta3" && kind != Kind::SupportBundle {
-            if let Some(template) = first_scalar(root, |text| text.contains("{{")) {
-                let message = "the document is a template of v1beta3, which this release does not render: render it first";
-                return self.lose(origin, template, message);
-            }
+        let is_template = |text: &str| text.contains("{{");
+        if version == "v1beta3"
+            && kind != Kind::SupportBundle
+            && let Some(template) = first_scalar(root, is_template)
+        {
+            let message = "the document is a template of v1beta3, which this release does not render: \
+                           render it first";
+            return self.lose(origin, template, message);
         }
         match self.spec(origin, root, kind) {
             Ok(mut document) => {
                 document.has_references = version == "v1beta3" && kind == Kind::SupportBundle;
                 self.documents.push(document);
             }
-            Err(error) => {
-                self.lost += 1;
-                self.diagnostics.push(error);
-            }
+            Err(error) => self.lost(error),
         }
     }
 
@@ -186,15 +193,15 @@ impl Reader {
             };
             let message = format!("{unknown}: expected {API_VERSION}");
             if named || root.get("spec").is_some() {
-                self.lost += 1;
                 let written = root.entries().iter().map(yaml::Entry::name);
                 let near = written
                     .filter(|key| key != "kind" && key != "apiVersion")
                     .find(|key| syntax::suggest::nearest(key, ["apiVersion"]).is_some());
                 let mut error = Diagnostic::error(place, message);
                 error.suggestion = near.map(|_| "apiVersion".to_owned());
-                self.diagnostics.push(error);
-            } else {
+                return self.lost(error);
+            }
+            if self.passed_over.len() < MOST_TOLD {
                 self.diagnostics.push(Diagnostic::warning(place, message));
             }
         }
@@ -203,7 +210,13 @@ impl Reader {
         } else {
             kind
         };
-        self.passed_over.push(name.to_owned());
+        self.pass_over(name.to_owned());
+    }
+
+    fn pass_over(&mut self, what: String) {
+        if self.passed_over.len() < MOST_TOLD && !self.passed_over.contains(&what) {
+            self.passed_over.push(what);
+        }
     }
 
     /// A Secret or a `ConfigMap`: the values of the known keys are texts with specs.
@@ -242,8 +255,7 @@ impl Reader {
             }
         }
         if !found {
-            self.passed_over
-                .push(format!("{kind} {name} without a key that holds a spec"));
+            self.pass_over(format!("{kind} {name} without a key that holds a spec"));
         }
     }
 

@@ -13,7 +13,7 @@ use super::entry::Origin;
 /// One redactor of a spec.
 #[derive(Debug, Clone)]
 pub struct Redactor {
-    /// As it is written.
+    /// As it is written, without the fields that are not known.
     pub value: Value,
     /// Where it stands.
     pub place: Place,
@@ -52,7 +52,7 @@ const REDACTOR: Shape = Shape::Object(&[
 impl Redactor {
     pub(super) fn read(node: &Node, origin: &Origin) -> Self {
         Self {
-            value: node.to_json().unwrap_or_default(),
+            value: known(&REDACTOR, node.to_json().unwrap_or_default()),
             place: origin.place(node.position),
             node: node.clone(),
             origin: origin.clone(),
@@ -116,5 +116,25 @@ impl Redactor {
             }
             (Shape::Object(_), _) => expected("an object"),
         }
+    }
+}
+
+/// The value without the fields that its shape does not have.
+fn known(shape: &Shape, value: Value) -> Value {
+    match (shape, value) {
+        (Shape::Object(fields), Value::Object(members)) => {
+            let kept = members.into_iter().filter_map(|(name, value)| {
+                let (_, shape) = fields.iter().find(|(field, _)| *field == name)?;
+                Some((name, known(shape, value)))
+            });
+            Value::Object(kept.collect())
+        }
+        (Shape::Objects(fields), Value::Array(items)) => {
+            let items = items.into_iter();
+            items
+                .map(|item| known(&Shape::Object(fields), item))
+                .collect()
+        }
+        (_, value) => value,
     }
 }

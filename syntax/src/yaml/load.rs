@@ -40,7 +40,13 @@ pub fn documents(text: &str, limits: &Limits) -> Vec<Result<Document, YamlError>
             Ok(Some(document)) => documents.push(Ok(document)),
             Ok(None) => return documents,
             Err(Stop::Document(error)) => {
+                // A broken document may have no value at all, and still costs an error.
+                let counted = builder.count(1, error.position);
                 documents.push(Err(error));
+                if let Err(Stop::Text(error)) = counted {
+                    documents.push(Err(error));
+                    return documents;
+                }
                 match parser.proceed_next_document() {
                     Ok(true) => {}
                     Ok(false) => return documents,
@@ -600,6 +606,12 @@ mod tests {
             text + &"  ".repeat(depth) + "a:\n"
         });
         let wide = "- x\n".repeat(1001);
+        let broken = "---\n*x\n".repeat(500);
+        let few = Limits {
+            nodes: 100,
+            ..small
+        };
+        assert_eq!(documents(&broken, &few).len(), 102);
         let large = "x".repeat(4097);
         for (text, word) in [
             (bomb, "values"),

@@ -453,7 +453,8 @@ fn gaps_of(manifest: &Manifest) -> Vec<(Pattern, Gap)> {
             reason: GapReason::Withheld,
             detail: reason.clone(),
         });
-    let gaps = recorded.chain(withheld);
+    let lost = manifest.lost.iter().cloned();
+    let gaps = recorded.chain(lost).chain(withheld);
     gaps.map(|gap| (Pattern::new(&gap.path, Dialect::Gap), gap))
         .collect()
 }

@@ -53,6 +53,10 @@ pub struct Manifest {
     pub redaction: Redaction,
     /// One record per collector, in spec order.
     pub collectors: Vec<CollectorRecord>,
+    /// Files that were written and are not in the archive, or not whole, and that no collector's gap names: the
+    /// disk was full. The archive's writer fills this in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<Gap>,
 }
 
 /// How a run ended.

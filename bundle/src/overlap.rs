@@ -39,6 +39,11 @@ impl Pattern {
         Self(tokens)
     }
 
+    /// The pattern that only `path` matches.
+    pub(crate) fn literal(path: &str) -> Self {
+        Self(path.chars().map(Token::Letter).collect())
+    }
+
     /// Whether some path matches both. Patterns too long to compare are taken to overlap.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         let (a, b) = (&self.0, &other.0);

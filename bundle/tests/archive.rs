@@ -117,7 +117,7 @@ fn a_path_has_one_writer() -> Result {
     write(&writer, "logs/a.log", b"second attempt")?;
     let mut cut = writer.file(&path("b.log"))?;
     cut.write(b"begin")?;
-    cut.cut("deadline exceeded")?;
+    cut.cut(GapReason::Deadline, "after 5 s")?;
     let losses = writer
         .losses()
         .into_iter()
@@ -130,7 +130,10 @@ fn a_path_has_one_writer() -> Result {
             ("logs/a.log".to_owned(), LossKind::Dropped),
             (
                 "b.log".to_owned(),
-                LossKind::Cut("deadline exceeded".to_owned())
+                LossKind::Cut {
+                    reason: GapReason::Deadline,
+                    detail: "after 5 s".to_owned()
+                }
             ),
         ]
     );

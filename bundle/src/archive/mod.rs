@@ -3,7 +3,8 @@
 //! The tar stream is cut into blocks of about 1 MiB, each its own gzip member. An eStargz table of contents
 //! after the tar's end says where each file lies; tar programs stop before it.
 //!
-//! * `header`, `member`, `index`: the formats. * `compression`, `writer`, `sink`: writing.
+//! * `header`, `member`, `index`: the formats.
+//! * `writer`, `sink`, `compression`, `output`, `ledger`: writing.
 //! * `blocks`, `contents`: reading any part.
 //! * `reader`: opening; `scan`, `tar`, `zip`, `spooled`: archives without an index of ours.
 //! * `limits`, `problem`: what is refused, and what is said of it.
@@ -13,8 +14,10 @@ mod compression;
 pub(crate) mod contents;
 mod header;
 mod index;
+mod ledger;
 mod limits;
 mod member;
+mod output;
 mod problem;
 mod reader;
 mod scan;
@@ -24,10 +27,12 @@ mod tar;
 mod writer;
 mod zip;
 
+pub use ledger::{Loss, LossKind, WriteError};
 pub use limits::Limits;
+pub use output::Finished;
 pub use problem::{OpenError, Problem};
 pub use sink::FileSink;
-pub use writer::{ArchiveWriter, Finished, Loss, LossKind, WriteError, WriterOptions};
+pub use writer::{ArchiveWriter, WriterOptions};
 
 /// How many bytes of the tar stream a block holds, about: a file that ends within a block is packed with
 /// others, a longer one has blocks of its own.

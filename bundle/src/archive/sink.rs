@@ -1,5 +1,6 @@
 //! A file on its way into the archive: raw bytes in, redacted bytes to a block or a spool.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{io, mem};
@@ -8,8 +9,11 @@ use super::BLOCK;
 use super::compression::{Block, Compression, Digest, Job, Ordered, Permit};
 use super::header;
 use super::index::EntryKind;
-use super::writer::{LossKind, Shared, SpooledBlocks, WriteError};
+use super::ledger::{LossKind, WriteError};
+use super::output::SpooledBlocks;
+use super::writer::Shared;
 use crate::io::{Spool, SpoolFile};
+use crate::manifest::GapReason;
 use crate::path::BundlePath;
 use crate::redact::{FileRedaction, RedactionFailure};
 
@@ -105,10 +109,12 @@ impl FileSink {
         self.end()
     }
 
-    /// Ends the file early: what came so far is kept, and counted as cut with `reason`.
-    pub fn cut(mut self, reason: impl Into<String>) -> Result<(), WriteError> {
+    /// Ends the file early: what came so far is kept, and the manifest says that the rest is missing, and why.
+    pub fn cut(mut self, reason: GapReason, detail: impl Into<String>) -> Result<(), WriteError> {
         self.end()?;
-        self.shared.lose(&self.path, LossKind::Cut(reason.into()));
+        let detail = detail.into();
+        let cut = LossKind::Cut { reason, detail };
+        self.shared.ledger().lose(&self.path, cut);
         Ok(())
     }
 
@@ -118,7 +124,7 @@ impl FileSink {
             && self.withheld.is_none()
         {
             match redaction.finish(&mut self.pending) {
-                Ok(report) => self.shared.count(report.masks),
+                Ok(report) => self.count(report.masks),
                 Err(failure) => self.withhold(&failure),
             }
         }
@@ -140,9 +146,16 @@ impl FileSink {
         }
         self.ended = true;
         if let Some(reason) = self.withheld.take() {
-            self.shared.lose(&self.path, LossKind::Withheld(reason));
+            self.shared.ledger().lose(&self.path, LossKind::Withheld(reason));
         }
         Ok(())
+    }
+
+    fn count(&self, masks: BTreeMap<String, u64>) {
+        let mut ledger = self.shared.ledger();
+        for (redactor, count) in masks {
+            *ledger.masks.entry(redactor).or_default() += count;
+        }
     }
 
     /// Forgets the content: nothing of a file that cannot be redacted is kept.
@@ -201,7 +214,7 @@ impl FileSink {
 impl Drop for FileSink {
     fn drop(&mut self) {
         if !self.ended {
-            self.shared.lose(&self.path, LossKind::Dropped);
+            self.shared.ledger().lose(&self.path, LossKind::Dropped);
         }
     }
 }

@@ -35,6 +35,7 @@ pub fn manifest() -> Manifest {
         ending: Ending::Complete,
         redaction: Redaction::default(),
         collectors: Vec::new(),
+        lost: Vec::new(),
     }
 }
 

@@ -158,6 +158,7 @@ pub(crate) fn manifest(gaps: &[(&str, GapReason, &str)]) -> Manifest {
         finished_at: collected_at,
         ending: Ending::Complete,
         redaction: Redaction::default(),
+        lost: Vec::new(),
         collectors: vec![CollectorRecord {
             collector: "clusterResources".to_owned(),
             title: "cluster-resources".to_owned(),

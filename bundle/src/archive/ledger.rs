@@ -105,7 +105,10 @@ impl Ledger {
             }
             Some(taken) => {
                 let kind = LossKind::Taken;
-                self.losses.push(Loss { path: path.clone(), kind });
+                self.losses.push(Loss {
+                    path: path.clone(),
+                    kind,
+                });
                 Err(WriteError::Taken { path, taken })
             }
         }
@@ -123,18 +126,27 @@ impl Ledger {
                 self.claims.remove(path);
             }
             LossKind::Withheld(reason) => {
-                self.withheld.insert(path.as_str().to_owned(), reason.clone());
+                self.withheld
+                    .insert(path.as_str().to_owned(), reason.clone());
             }
             LossKind::Taken | LossKind::Cut { .. } => {}
         }
-        self.losses.push(Loss { path: path.clone(), kind });
+        self.losses.push(Loss {
+            path: path.clone(),
+            kind,
+        });
     }
 
     /// Enters into the manifest's `lost` what no collector's gap accounts for. A path that was written in the
     /// end, and one that redaction withheld, are no gaps of this kind.
     pub(crate) fn complete(&self, manifest: &mut Manifest) {
-        let recorded = manifest.collectors.iter().flat_map(|collector| &collector.gaps);
-        let recorded: Vec<Pattern> = recorded.map(|gap| Pattern::new(&gap.path, Dialect::Gap)).collect();
+        let recorded = manifest
+            .collectors
+            .iter()
+            .flat_map(|collector| &collector.gaps);
+        let recorded: Vec<Pattern> = recorded
+            .map(|gap| Pattern::new(&gap.path, Dialect::Gap))
+            .collect();
         let mut lost = Vec::new();
         for Loss { path, kind } in &self.losses {
             let (reason, detail) = match kind {
@@ -145,7 +157,9 @@ impl Ledger {
                 LossKind::Output(detail) => (GapReason::Failed, detail.as_str()),
             };
             let literal = Pattern::literal(path.as_str());
-            if matches!(kind, LossKind::Output(_)) || !recorded.iter().any(|gap| gap.overlaps(&literal)) {
+            if matches!(kind, LossKind::Output(_))
+                || !recorded.iter().any(|gap| gap.overlaps(&literal))
+            {
                 lost.push(Gap {
                     path: path.as_str().to_owned(),
                     reason,

@@ -223,4 +223,3 @@ pub(crate) fn write_error(error: io::Error) -> WriteError {
         WriteError::Output(error)
     }
 }
-

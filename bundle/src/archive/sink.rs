@@ -146,7 +146,9 @@ impl FileSink {
         }
         self.ended = true;
         if let Some(reason) = self.withheld.take() {
-            self.shared.ledger().lose(&self.path, LossKind::Withheld(reason));
+            self.shared
+                .ledger()
+                .lose(&self.path, LossKind::Withheld(reason));
         }
         Ok(())
     }

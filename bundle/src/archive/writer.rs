@@ -212,7 +212,11 @@ impl ArchiveWriter {
     ///
     /// After an error of the archive's file this still succeeds with what is there, and what is written from
     /// now on (analysis, summary, manifest) has the reserve to go to.
-    pub fn flush(&self, file: Arc<dyn ReadAt>, mut manifest: Manifest) -> Result<Files, WriteError> {
+    pub fn flush(
+        &self,
+        file: Arc<dyn ReadAt>,
+        mut manifest: Manifest,
+    ) -> Result<Files, WriteError> {
         self.shared.write_out();
         self.complete(&mut manifest);
         let mut output = self.shared.output();

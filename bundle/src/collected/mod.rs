@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn other_documents_are_refused() {
-        for text in ["", "3", "\"x\"", r#"{"items":3}"#, r#"[3]"#] {
+        for text in ["", "3", "\"x\"", r#"{"items":3}"#, r"[3]"] {
             assert!(
                 serde_json::from_str::<ListOrArray<Object>>(text).is_err(),
                 "{text}"

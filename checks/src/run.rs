@@ -215,6 +215,13 @@ impl Run<'_> {
                 last_writer.insert(path.clone(), index);
             }
         }
+        let override_namespace = self.context.namespace.as_deref();
+        let named: BTreeSet<String> = plan
+            .iter()
+            .flat_map(|each| each.collector.permissions(override_namespace))
+            .filter_map(|permission| permission.namespace)
+            .collect();
+        let named = Arc::new(named);
         let prepared = plan.iter().zip(claims).enumerate();
         prepared
             .map(|(index, (planned, mut ceded))| {
@@ -229,7 +236,7 @@ impl Run<'_> {
                     title: planned.collector.title(),
                     requested: planned.requested,
                     context: Context {
-                        cluster: cluster.map(|cluster| Arc::new(cluster.counting())),
+                        cluster: cluster.map(|cluster| Arc::new(cluster.for_collector(&named))),
                         cleanups: Cleanups::default(),
                         ..self.context.clone()
                     },

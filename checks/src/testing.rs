@@ -9,13 +9,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bundle::io::{Inline, MemoryFile, MemorySpool};
-use bundle::{ArchiveWriter, Redactor, WriterOptions};
+use bundle::manifest::{CollectorRecord, Ending, GapReason};
+use bundle::{ArchiveWriter, Files, Manifest, Redactor, WriterOptions};
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::cluster::{Cluster, Timing};
-use crate::collector::{Cleanups, Context};
+use crate::collector::{Cleanups, Context, Meta};
 use crate::host::Host;
+use crate::run::{Observer, Planned, Settings, Stop, run};
 
 /// A request as the server saw it.
 #[derive(Debug, Clone)]
@@ -67,6 +70,18 @@ impl Reply {
 
     pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    /// The same answer with something else in its body.
+    pub(crate) fn replacing(mut self, old: &str, new: &str) -> Self {
+        for part in &mut self.parts {
+            if let Part::Bytes(bytes) = part {
+                let text = String::from_utf8(std::mem::take(bytes)).unwrap();
+                assert!(text.contains(old), "{old} is in the answer");
+                *bytes = text.replacen(old, new, 1).into_bytes();
+            }
+        }
         self
     }
 
@@ -254,4 +269,150 @@ pub(crate) fn archive() -> Arc<ArchiveWriter> {
     let options = WriterOptions::new("bundle", 0, Arc::new(MemorySpool), Arc::new(Inline));
     let file = Box::new(MemoryFile::default());
     Arc::new(ArchiveWriter::new(file, Redactor::default(), options).unwrap())
+}
+
+/// What a run of one collector gave.
+pub(crate) struct Collected {
+    pub(crate) record: CollectorRecord,
+    pub(crate) ending: Ending,
+    files: Files,
+}
+
+impl Collected {
+    /// A file's text, `None` where there is none.
+    pub(crate) fn text(&self, path: &str) -> Option<String> {
+        let bytes = self.files.read(path).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    pub(crate) fn json(&self, path: &str) -> Option<Value> {
+        serde_json::from_str(&self.text(path)?).ok()
+    }
+
+    /// The names of the objects in a list or array.
+    pub(crate) fn names(&self, path: &str) -> Option<Vec<String>> {
+        let document = self.json(path)?;
+        let items = document.get("items").unwrap_or(&document).as_array()?;
+        let name = |item: &Value| item["metadata"]["name"].as_str().map(str::to_owned);
+        Some(items.iter().filter_map(name).collect())
+    }
+
+    pub(crate) fn paths(&self) -> Vec<String> {
+        self.files.paths().map(ToString::to_string).collect()
+    }
+
+    /// The reasons recorded for exactly this path or glob.
+    pub(crate) fn gaps(&self, path: &str) -> Vec<GapReason> {
+        let gaps = self.record.gaps.iter();
+        gaps.filter(|gap| gap.path == path)
+            .map(|gap| gap.reason)
+            .collect()
+    }
+}
+
+/// Runs the collector of this name through the harness into an archive without redaction, and reads that.
+pub(crate) async fn collect(
+    context: &Context,
+    name: &str,
+    config: &Value,
+    settings: &Settings,
+    stop: &Stop,
+) -> Collected {
+    let kind = crate::collectors::KINDS
+        .iter()
+        .find(|kind| kind.name == name)
+        .expect("a registered kind");
+    let parsed = (kind.parse)(config, &Meta::default()).unwrap();
+    let plan = [Planned {
+        kind,
+        collector: parsed.config.into(),
+        requested: true,
+        excluded: false,
+    }];
+    let options = WriterOptions::new("bundle", 0, Arc::new(MemorySpool), Arc::new(Inline));
+    let file = MemoryFile::default();
+    let archive = ArchiveWriter::unredacted(Box::new(file.clone()), options).unwrap();
+    let archive = Arc::new(archive);
+    let observer: Observer = Arc::new(|_| ());
+    let mut ran = run(&plan, context, &archive, settings, &observer, stop).await;
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    let manifest = Manifest {
+        format: bundle::manifest::FORMAT,
+        tool: String::new(),
+        collected_at: now,
+        finished_at: now,
+        ending: ran.ending.clone(),
+        redaction: bundle::manifest::Redaction::default(),
+        collectors: ran.records.clone(),
+    };
+    Collected {
+        record: ran.records.remove(0),
+        ending: ran.ending,
+        files: archive.flush(Arc::new(file), manifest).unwrap(),
+    }
+}
+
+/// A well-behaved API server with the kinds that `clusterResources` asks for, and nothing but namespaces in
+/// it. Everything is allowed.
+pub(crate) fn empty_cluster(request: &Seen, namespaces: &[&str]) -> Reply {
+    let path = request.path.as_str();
+    match path {
+        "/api" | "/apis" => Reply::json(discovery(path == "/api")),
+        "/api/v1/namespaces" => {
+            let items = namespaces.iter().map(|name| object("", name));
+            Reply::json(list("Namespace", items))
+        }
+        _ if path.ends_with("selfsubjectaccessreviews") => {
+            Reply::json(json!({"status": {"allowed": true}}))
+        }
+        _ if path.ends_with("selfsubjectrulesreviews") => {
+            Reply::json(json!({"status": {"resourceRules": [
+                {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]}}))
+        }
+        _ => Reply::json(list("Some", [])),
+    }
+}
+
+pub(crate) fn object(namespace: &str, name: &str) -> Value {
+    let mut object = json!({"metadata": {"name": name}});
+    if !namespace.is_empty() {
+        object["metadata"]["namespace"] = namespace.into();
+    }
+    object
+}
+
+/// A page of a list, the last one.
+pub(crate) fn list(kind: &str, items: impl IntoIterator<Item = Value>) -> String {
+    page(kind, "", items)
+}
+
+/// A page of a list, in the order in which an API server writes it.
+pub(crate) fn page(kind: &str, next: &str, items: impl IntoIterator<Item = Value>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    format!(
+        r#"{{"kind":"{kind}List","apiVersion":"v1","metadata":{{"resourceVersion":"9","continue":"{next}"}},"items":[{}]}}"#,
+        items.join(",")
+    )
+}
+
+/// Aggregated discovery of the groups that Kubernetes has.
+fn discovery(core: bool) -> Value {
+    let mut groups: BTreeMap<&str, BTreeMap<&str, Vec<Value>>> = BTreeMap::new();
+    for (group_version, resource, kind) in crate::collectors::built_in_resources() {
+        let (group, version) = group_version.split_once('/').unwrap_or(("", group_version));
+        if group.is_empty() == core && !version.contains("beta") {
+            let resource = json!({"resource": resource, "scope": "Namespaced", "verbs": ["list"],
+                "responseKind": {"group": group, "version": version, "kind": kind}});
+            let versions = groups.entry(group).or_default();
+            versions.entry(version).or_default().push(resource);
+        }
+    }
+    let versions = |versions: BTreeMap<&str, Vec<Value>>| {
+        let each = |(version, resources)| json!({"version": version, "freshness": "Current", "resources": resources});
+        versions.into_iter().map(each).collect::<Vec<_>>()
+    };
+    let groups = groups
+        .into_iter()
+        .map(|(group, all)| json!({"metadata": {"name": group}, "versions": versions(all)}));
+    json!({"kind": "APIGroupDiscoveryList", "items": groups.collect::<Vec<_>>()})
 }

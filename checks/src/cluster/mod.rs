@@ -11,6 +11,7 @@ mod list;
 mod request;
 mod review;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -36,12 +37,13 @@ const IN_FLIGHT: usize = 16;
 /// Pages of lists in flight at once.
 const PAGES_IN_FLIGHT: usize = 8;
 
-/// A connection to one cluster. Clones share the connection; [`Cluster::counting`] gives a clone its own
+/// A connection to one cluster. Clones share the connection; [`Cluster::for_collector`] gives a clone its own
 /// counters.
 #[derive(Clone)]
 pub struct Cluster {
     connection: Arc<Connection>,
     tally: SharedTally,
+    named: Arc<BTreeSet<String>>,
 }
 
 struct Connection {
@@ -79,16 +81,27 @@ impl Cluster {
                 pages: Arc::new(Semaphore::new(PAGES_IN_FLIGHT)),
             }),
             tally: Arc::default(),
+            named: Arc::default(),
         }
     }
 
-    /// The same connection with counters of its own.
+    /// The same connection with counters of its own, and with the namespaces that the run's plan names.
     #[must_use]
-    pub fn counting(&self) -> Self {
+    pub fn for_collector(&self, named: &Arc<BTreeSet<String>>) -> Self {
         Self {
             connection: Arc::clone(&self.connection),
             tally: Arc::default(),
+            named: Arc::clone(named),
         }
+    }
+
+    /// The namespaces worth looking into where they may not be listed: that of the kubeconfig's context, and
+    /// those that the run's plan names.
+    #[must_use]
+    pub fn likely_namespaces(&self) -> BTreeSet<String> {
+        let mut likely = BTreeSet::clone(&self.named);
+        likely.insert(self.namespace().to_owned());
+        likely
     }
 
     /// What this clone asked for so far.

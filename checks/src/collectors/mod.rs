@@ -14,6 +14,13 @@ pub use cluster_resources::merge as merge_cluster_resources;
 /// Every collector, sorted by scope and name.
 pub const KINDS: &[&CollectorKind] = &[&cluster_info::KIND, &cluster_resources::KIND];
 
+/// The resources that `clusterResources` asks for, by group and version.
+#[cfg(test)]
+pub(crate) fn built_in_resources()
+-> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    cluster_resources::built_in_resources()
+}
+
 /// `<type>`, or `<type>/<name>` where there is a name: what troubleshoot shows, and names files after.
 fn title(type_name: &str, name: &str) -> String {
     if name.is_empty() {

@@ -4,6 +4,8 @@ mod custom;
 mod kinds;
 mod lists;
 mod secrets;
+#[cfg(test)]
+mod tests;
 mod unhealthy;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -348,7 +350,7 @@ impl Named {
                 .await?;
             if error.is_some() {
                 work.reach = Reach::Known;
-                names.insert(work.cluster.namespace().to_owned());
+                names.extend(work.cluster.likely_namespaces());
             }
             work.namespaces = names;
         }
@@ -536,6 +538,7 @@ impl Work {
         mut look: impl FnMut(&Listed<'_>) + Send,
     ) -> Result<(), CollectError> {
         let names = || self.namespaces.iter().map(String::as_str);
+        let mut refused = None;
         if self.reach != Reach::Named {
             let target = collection(version, None, resource);
             let listed = self.cluster.list(&target, &[], |item| {
@@ -555,21 +558,24 @@ impl Work {
                     }
                     return sorter.broke(&error, names());
                 }
-                Err(ListError::Api(error)) if self.reach == Reach::Known => {
-                    let known: Vec<&str> = names().collect();
-                    let detail = format!("only {} was looked into: {error}", known.join(", "));
-                    sorter.missing("", GapReason::Refused, &detail);
-                }
-                Err(ListError::Api(_)) => {}
+                Err(ListError::Api(error)) => refused = Some(error),
             }
         }
         let group = group(version);
         let (may, may_not): (Vec<&str>, Vec<&str>) =
             names().partition(|namespace| self.may_list(namespace, group, resource));
         if may.is_empty() {
-            let detail = format!("list {resource} is not allowed in any namespace");
+            let detail = match refused {
+                Some(error) => error.to_string(),
+                None => format!("list {resource} is not allowed in any of the namespaces"),
+            };
             sorter.missing("", GapReason::Refused, &detail);
             return Ok(());
+        }
+        if let Some(error) = refused.filter(|_| self.reach == Reach::Known) {
+            let looked_into = may.join(", ");
+            let detail = format!("only {looked_into} could be looked into: {error}");
+            sorter.missing("", GapReason::Refused, &detail);
         }
         for namespace in may_not {
             let detail = format!("list {resource} in namespace {namespace:?} is not allowed");
@@ -647,4 +653,15 @@ async fn join(mut tasks: JoinSet<Result<(), CollectError>>) -> Result<(), Collec
         })?;
     }
     Ok(())
+}
+
+/// Every built-in resource under each of its versions.
+#[cfg(test)]
+pub(crate) fn built_in_resources()
+-> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    let all = NAMESPACED.iter().chain(CLUSTER_WIDE);
+    all.chain([&DEFINITIONS, &NAMESPACES]).flat_map(|kind| {
+        let versions = kind.versions.iter();
+        versions.map(|version| (*version, kind.resource, kind.name))
+    })
 }

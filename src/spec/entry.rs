@@ -376,12 +376,17 @@ fn flag(entry: &mut Entry, field: &str, value: &Value, diagnostics: &mut Vec<Dia
         (Ok(flag), "exclude") => entry.excluded = flag,
         (Ok(flag), _) => entry.strict = flag,
         (Err(error), _) => {
-            let message = format!("`{}.{field}`: {error}; it counts as false", entry.kind);
-            diagnostics.push(Diagnostic::warning(
-                entry.place_of(field, false),
-                message.clone(),
-            ));
-            if field == "exclude" && entry.list == List::Analyzers {
+            let message = format!("`{}.{field}`: {error}", entry.kind);
+            let dropped = field == "exclude" && entry.list == List::Analyzers;
+            let then = if dropped {
+                "the analyzer is not evaluated"
+            } else {
+                "it counts as false"
+            };
+            let warning =
+                Diagnostic::warning(entry.place_of(field, false), format!("{message}; {then}"));
+            diagnostics.push(warning);
+            if dropped {
                 entry.refuse(message);
             }
         }

@@ -27,6 +27,9 @@ pub use plan::{Plan, PlanEntry};
 pub use redactor::Redactor;
 pub use source::{Fetch, MAX_BYTES, ObjectKind, Offline, Request, Response};
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use document::Reader;
 use entry::Origin;
 
@@ -180,6 +183,7 @@ fn finish(reader: Reader) -> Result<Specs, SpecError> {
         return Err(SpecError::Redactor(redaction));
     }
     diagnostics.extend(redaction);
+    in_order_of_the_text(&mut diagnostics);
     if documents.is_empty() {
         if diagnostics.is_empty() {
             let message = match passed_over.as_slice() {
@@ -198,4 +202,19 @@ fn finish(reader: Reader) -> Result<Specs, SpecError> {
         diagnostics,
         lost,
     })
+}
+
+/// File by file as they were read, each from top to bottom.
+fn in_order_of_the_text(diagnostics: &mut [Diagnostic]) {
+    let mut files = BTreeMap::new();
+    for diagnostic in diagnostics.iter() {
+        let next = files.len();
+        files
+            .entry(Arc::clone(&diagnostic.place.file))
+            .or_insert(next);
+    }
+    diagnostics.sort_by_key(|diagnostic| {
+        let Place { file, position } = &diagnostic.place;
+        (files.get(file).copied(), *position)
+    });
 }

@@ -98,16 +98,40 @@ fn every_unknown_name_is_named_with_its_place_and_its_neighbour() {
 
 #[test]
 fn fields_are_checked_by_the_type_of_their_kind() {
-    let found = diagnostics(&preflight(
-        "collectors:\n- clusterInfo:\n    nam: x\n    collectorNam: y\n",
-    ));
-    assert_eq!(
-        found,
-        [
-            "spec.yaml:9:7: warning: unknown field `collectorNam` in `clusterInfo`; did you mean \"collectorName\"?",
-            "spec.yaml:8:7: warning: unknown field `nam` in `clusterInfo`",
-        ]
+    let text = preflight(
+        "\
+collectors:
+- clusterInfo:
+    nam: x
+    collectorNam: y
+- clusterResources: {namespace: [x]}
+analyzers:
+- textAnalyze:
+    regx: y
+    outcomes:
+    - pass: {when: 'true', mesage: x}
+- nodeResources:
+    filters: {cpuCapcity: '1', selector: {matchLabels: {a: b}}}
+- deploymentStatus: {name: x, namespaces: x}
+- clusterVersion:
+    outcomes:
+    - pass: {when: 1}
+- clusterPodStatuses: {name: a, namespace: b}
+",
     );
+    let expected = "\
+spec.yaml:8:7: warning: unknown field `nam` in `clusterInfo`
+spec.yaml:9:7: warning: unknown field `collectorNam` in `clusterInfo`; did you mean \"collectorName\"?
+spec.yaml:10:24: warning: unknown field `namespace` in `clusterResources`; did you mean \"namespaces\"?
+spec.yaml:13:7: warning: unknown field `regx` in `textAnalyze`; did you mean \"regex\"?
+spec.yaml:15:30: warning: unknown field `mesage` in outcome 1 of `textAnalyze`; did you mean \"message\"?
+spec.yaml:17:17: warning: unknown field `cpuCapcity` in `nodeResources.filters`; did you mean \"cpuCapacity\"?
+spec.yaml:17:45: warning: unknown field `matchLabels` in `nodeResources.filters.selector`; did you mean \"matchLabel\"?
+spec.yaml:18:45: error: `deploymentStatus.namespaces`: expected a list, got the string \"x\"
+spec.yaml:21:22: error: `clusterVersion.outcomes[0].pass.when`: expected a string, got the number 1
+spec.yaml:22:26: warning: unknown field `name` in `clusterPodStatuses`
+spec.yaml:22:35: warning: unknown field `namespace` in `clusterPodStatuses`; did you mean \"namespaces\"?";
+    assert_eq!(diagnostics(&text).join("\n"), expected);
 }
 
 #[test]

@@ -241,3 +241,48 @@ status: {}
     );
     Ok(())
 }
+
+#[test]
+fn what_does_not_fit_its_type_is_answered_and_not_lost() -> Result<(), SpecError> {
+    let text = preflight(
+        "collectors:\n- clusterResources: {namespaces: x}\n\
+         analyzers:\n- deploymentStatus: {namespaces: x}\n- clusterVersion: {checkName: v, outcomes: 1}\n\
+         - clusterVersion: {exclude: perhaps}",
+    );
+    let plan = parse("s", &text)?.preflight()?;
+    let collectors = plan.collectors();
+    let broken = collectors.iter().find(|planned| planned.requested);
+    let broken = broken.map(|planned| (planned.kind.name, format!("{:?}", planned.collector)));
+    let (name, collector) = broken.unwrap_or_default();
+    assert_eq!(name, "clusterResources");
+    assert!(collector.contains("expected a list"), "{collector}");
+    let checks = plan.checks();
+    let answers: Vec<_> = checks
+        .iter()
+        .map(|check| {
+            (
+                check.meta.check_name.as_str(),
+                check.analyzer.as_ref().err(),
+            )
+        })
+        .map(|(title, reason)| (title, reason.map(String::as_str)))
+        .collect();
+    assert_eq!(
+        answers,
+        [
+            (
+                "deploymentStatus",
+                Some("`deploymentStatus.namespaces`: expected a list, got the string \"x\"")
+            ),
+            (
+                "v",
+                Some("`clusterVersion.outcomes`: expected a list, got the number 1")
+            ),
+            (
+                "clusterVersion",
+                Some("`clusterVersion.exclude`: `perhaps` is no boolean: write true or false")
+            ),
+        ]
+    );
+    Ok(())
+}

@@ -6,6 +6,7 @@
     reason = "a command line tool for the project's own people"
 )]
 
+mod bench;
 mod command;
 mod conformance;
 mod debian;
@@ -38,6 +39,8 @@ enum Task {
     Static,
     /// The neutral cases of troubleshoot's behaviour
     Conformance(conformance::ConformanceTask),
+    /// Measure every budget and write docs/benchmarks.md
+    Bench(bench::BenchTask),
     /// Every test: without servers, against real ones, against a real node
     Test(test::TestTask),
 }
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Task::Gen(task) => generate::generate(&task),
         Task::Static => static_binary::build().map(|_| ()),
         Task::Conformance(task) => conformance::conformance(&task),
+        Task::Bench(task) => bench::bench(&task),
         Task::Test(task) => test::test(&task),
     };
     rig::finish();

@@ -91,7 +91,7 @@ fn against_rig(target: &str, node: bool, filter: Option<&str>) -> Result<()> {
         Lifetime::WithCaller,
     )?;
     let program = binary.to_string_lossy();
-    let result = run(rig.command(&program)?.args(filter));
+    let result = run(rig.inside().command(&program)?.args(filter));
     rig.stop()?;
     result
 }

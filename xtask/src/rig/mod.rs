@@ -87,6 +87,15 @@ pub(crate) enum RigTask {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
+    /// Fill a rig with a generated cluster of many pods, as the benchmark does
+    Fill {
+        /// Name of the rig
+        #[arg(long, default_value = "up")]
+        name: String,
+        /// How many pods; a tenth as many nodes
+        #[arg(long, default_value_t = 1000)]
+        pods: usize,
+    },
     #[command(hide = true)]
     Keep(keeper::KeepTask),
     #[command(hide = true)]
@@ -115,14 +124,13 @@ pub(crate) fn run(task: RigTask) -> Result<()> {
         RigTask::Leftovers => leftovers::prove(),
         RigTask::Make { names } => make(&names),
         RigTask::Exec { name, command } => {
-            let folder = keeper::runs_folder()?.join(&name);
-            let sandbox = Sandbox::read(&folder)?;
-            let status = sandbox
-                .command(&command[0], &folder)?
+            let status = Inside::named(&name)?
+                .command(&command[0])?
                 .args(&command[1..])
                 .status()?;
             std::process::exit(status.code().unwrap_or(1));
         }
+        RigTask::Fill { name, pods } => crate::bench::fill(&Inside::named(&name)?, pods),
         RigTask::Keep(task) => keeper::keep(&task),
         RigTask::Sandbox(task) => sandbox::bring_up(&task),
     }
@@ -188,9 +196,11 @@ impl Rig {
         Ok(rig)
     }
 
-    /// A command that runs inside the rig with the environment of [`environment`].
-    pub(crate) fn command(&self, program: &str) -> Result<Command> {
-        Sandbox::read(&self.folder)?.command(program, &self.folder)
+    /// What runs inside.
+    pub(crate) fn inside(&self) -> Inside {
+        Inside {
+            folder: self.folder.clone(),
+        }
     }
 
     /// Waits until the rig ends by itself; a signal ends it and this process.
@@ -234,6 +244,30 @@ impl Drop for Rig {
         {
             eprintln!("rig: {error:#}");
         }
+    }
+}
+
+/// The inside of a rig that runs.
+pub(crate) struct Inside {
+    folder: PathBuf,
+}
+
+impl Inside {
+    /// The inside of the rig with this name.
+    pub(crate) fn named(name: &str) -> Result<Self> {
+        let folder = keeper::runs_folder()?.join(name);
+        Sandbox::read(&folder)?;
+        Ok(Self { folder })
+    }
+
+    /// The run's folder: `pki/`, `log/`, `kubeconfig`.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A command that runs inside with the environment of [`environment`], and ends with the rig.
+    pub(crate) fn command(&self, program: &str) -> Result<Command> {
+        Sandbox::read(&self.folder)?.command(program, &self.folder)
     }
 }
 

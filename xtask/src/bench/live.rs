@@ -1,0 +1,158 @@
+//! Rows against the real API server with kwok: bundles and preflights at two sizes, logs, requests counted.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::measure::{Usage, measure};
+use super::objects::Size;
+use super::{Bench, Row, load};
+use crate::rig::{Inside, Lifetime, Rig};
+
+/// Measures every row at `pods / 10` and at `pods`, each on a rig of its own.
+pub(super) fn run(bench: &mut Bench) -> Result<()> {
+    for pods in [bench.pods / 10, bench.pods] {
+        let name = format!("bench-{}", std::process::id());
+        let rig = Rig::start(&name, false, Lifetime::WithCaller)?;
+        let measured = load::load(&rig.inside(), bench.folder(), Size::with_pods(pods))
+            .and_then(|()| rows(bench, &rig.inside(), pods));
+        rig.stop()?;
+        measured?;
+    }
+    Ok(())
+}
+
+fn rows(bench: &mut Bench, rig: &Inside, pods: usize) -> Result<()> {
+    let collected = row(
+        bench,
+        rig,
+        "support bundle",
+        pods,
+        ("collect", include_str!("specs/support-bundle.yaml")),
+        "≤ 150 requests; ≤ 120 MB; ≤ 1.3 × the memory at a tenth; ≤ 1.5 × plain GETs",
+    )?;
+    plain_gets(bench, rig, pods, &collected)?;
+    row(
+        bench,
+        rig,
+        "preflight, 15 analyzers",
+        pods,
+        ("preflight", include_str!("specs/preflight.yaml")),
+        "≤ 1/5 of the peer's wall, a tenth of its requests",
+    )?;
+    row(
+        bench,
+        rig,
+        "logs of all pods",
+        pods,
+        ("collect", include_str!("specs/all-logs.yaml")),
+        "all of them; ≤ 40 s and ≤ 120 MB at 10,000",
+    )?;
+    Ok(())
+}
+
+/// Runs a spec and returns the paths that it read.
+fn row(
+    bench: &mut Bench,
+    rig: &Inside,
+    what: &'static str,
+    pods: usize,
+    (verb, spec): (&str, &str),
+    budget: &'static str,
+) -> Result<Vec<String>> {
+    let file = bench.folder().join("spec.yaml");
+    fs::write(&file, spec)?;
+    let archive = bench.folder().join("live.tar.gz");
+    let launch = |program: &str| rig.command(program);
+    let before = requests(rig)?.len();
+    let ours = measure(
+        &launch,
+        bench.folder(),
+        &bench.binary,
+        &[
+            verb,
+            &file.to_string_lossy(),
+            "--output",
+            &archive.to_string_lossy(),
+            "--quiet",
+        ],
+    )?;
+    let read = requests(rig)?.split_off(before);
+    let packed = fs::metadata(&archive)
+        .with_context(|| format!("failed to find the bundle {}", archive.display()))?
+        .len();
+    fs::remove_file(&archive)?;
+    let program = if verb == "preflight" {
+        "preflight"
+    } else {
+        "support-bundle"
+    };
+    let peer = bench.peer_with(
+        &launch,
+        program,
+        &["--interactive=false", &file.to_string_lossy()],
+    )?;
+    bench.row(Row {
+        what,
+        input: format!("{pods} pods"),
+        ours,
+        note: format!(
+            "{} requests; bundle {}",
+            read.len(),
+            super::offline::megabytes(packed)
+        ),
+        peer,
+        budget,
+    });
+    Ok(read)
+}
+
+/// The same pages again, one after the other and thrown away: what the API server itself needs.
+fn plain_gets(bench: &mut Bench, rig: &Inside, pods: usize, paths: &[String]) -> Result<()> {
+    let mut script = String::new();
+    for (i, path) in paths.iter().enumerate() {
+        if i > 0 {
+            script.push_str("next\n");
+        }
+        let _ = write!(
+            script,
+            "globoff\nurl = \"https://127.0.0.1{path}\"\noutput = \"/dev/null\"\n{}",
+            load::credentials(rig)
+        );
+    }
+    let file = bench.folder().join("gets");
+    fs::write(&file, script)?;
+    let launch = |program: &str| rig.command(program);
+    let usage: Usage = measure(
+        &launch,
+        bench.folder(),
+        Path::new("curl"),
+        &["--silent", "--config", &file.to_string_lossy()],
+    )?;
+    bench.row(Row {
+        what: "plain GETs of the same pages",
+        input: format!("{pods} pods"),
+        ours: usage,
+        note: format!("{} requests, by curl", paths.len()),
+        peer: None,
+        budget: "",
+    });
+    Ok(())
+}
+
+/// Paths of the requests that the administrator made so far, by the API server's own record.
+fn requests(rig: &Inside) -> Result<Vec<String>> {
+    let path = rig.folder().join("log/audit.log");
+    let log =
+        fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
+    Ok(log
+        .lines()
+        // The last line may be under way.
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|event| event["user"]["username"] == "rig-admin")
+        .filter_map(|event| event["requestURI"].as_str().map(str::to_owned))
+        .collect())
+}

@@ -1,0 +1,257 @@
+//! Rows that need no servers: start-up, redaction, archive, analysis.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::measure::{Usage, here, measure};
+use super::objects::Size;
+use super::{Bench, Row, bundle};
+
+/// A literal that is in no log, and an alternation that ignores case.
+const TEXTS: &[(&str, &str, &str)] = &[
+    (
+        "text analyzer, rare literal",
+        "never written anywhere",
+        "≥ 5 × peer; ≥ 350 MB/s",
+    ),
+    (
+        "text analyzer, alternation",
+        r"(?i)panic: .*goroutine \d+|out of memory: killed process \d+|x509: certificate .* expired",
+        "≥ 30 × peer; ≥ 350 MB/s",
+    ),
+];
+
+/// Measures every row.
+pub(super) fn run(bench: &mut Bench) -> Result<()> {
+    start_up(bench)?;
+    let logs = bench.folder().join("logs");
+    let bytes = bundle::write_logs(&logs, bench.log_megabytes)?;
+    let archive = redact(
+        bench,
+        "redaction, logs",
+        &logs,
+        bytes,
+        "≥ 50 × peer; ≥ 200 MB/s",
+    )?;
+    fs::remove_dir_all(&logs)?;
+    for (what, regex, budget) in TEXTS {
+        let spec = bench.folder().join("text.yaml");
+        fs::write(
+            &spec,
+            include_str!("specs/text.yaml").replace("REGEX", regex),
+        )?;
+        analyze(bench, what, &archive, bytes, &spec, budget)?;
+    }
+    fs::remove_file(&archive)?;
+
+    let size = Size::with_pods(bench.pods);
+    let cluster = bench.folder().join("cluster");
+    let bytes = bundle::write_cluster(&cluster, size)?;
+    let archive = redact(
+        bench,
+        "redaction, JSON",
+        &cluster,
+        bytes,
+        "≥ 50 × peer; ≥ 150 MB/s",
+    )?;
+    fs::remove_dir_all(&cluster)?;
+    let one = bench.folder().join("one.yaml");
+    fs::write(&one, include_str!("specs/one.yaml"))?;
+    analyze(
+        bench,
+        "open an indexed archive, 1 analyzer",
+        &archive,
+        bytes,
+        &one,
+        "reads one member",
+    )?;
+    let fifty = bench.folder().join("fifty.yaml");
+    fs::write(&fifty, serde_json::to_vec_pretty(&fifty_analyzers())?)?;
+    analyze(
+        bench,
+        "analysis, 50 analyzers",
+        &archive,
+        bytes,
+        &fifty,
+        "≥ 20 × peer",
+    )?;
+    bench.cluster_archive = Some(archive);
+    Ok(())
+}
+
+fn start_up(bench: &mut Bench) -> Result<()> {
+    let ours = measure(&here, bench.folder(), &bench.binary, &["--version"])?;
+    let peer = bench.peer("support-bundle", &["version"])?;
+    bench.row(Row {
+        what: "start-up",
+        input: "--version".to_owned(),
+        ours,
+        note: String::new(),
+        peer,
+        budget: "≤ 1/5 of the peer's CPU, ≤ 1/3 of its memory",
+    });
+    Ok(())
+}
+
+/// Redacts a folder into an archive, which later rows read.
+fn redact(
+    bench: &mut Bench,
+    what: &'static str,
+    folder: &Path,
+    bytes: u64,
+    budget: &'static str,
+) -> Result<std::path::PathBuf> {
+    let archive = folder.with_extension("tar.gz");
+    let (from, to) = (folder.to_string_lossy(), archive.to_string_lossy());
+    let ours = measure(
+        &here,
+        bench.folder(),
+        &bench.binary,
+        &["redact", &from, "--output", &to, "--quiet"],
+    )?;
+    let theirs = folder.with_extension("peer.tar.gz");
+    let peer = bench.peer(
+        "support-bundle",
+        &[
+            "redact",
+            "--bundle",
+            &to,
+            "--output",
+            &theirs.to_string_lossy(),
+        ],
+    )?;
+    let packed = fs::metadata(&archive)?.len();
+    bench.row(Row {
+        what,
+        input: megabytes(bytes),
+        ours,
+        note: format!("{}; archive {}", speed(bytes, ours), megabytes(packed)),
+        peer,
+        budget,
+    });
+    Ok(archive)
+}
+
+fn analyze(
+    bench: &mut Bench,
+    what: &'static str,
+    archive: &Path,
+    bytes: u64,
+    spec: &Path,
+    budget: &'static str,
+) -> Result<()> {
+    let (archive, spec) = (archive.to_string_lossy(), spec.to_string_lossy());
+    let arguments = ["analyze", "--bundle", &archive, "--format", "json", &spec];
+    let ours = measure(&here, bench.folder(), &bench.binary, &arguments)?;
+    let peer = bench.peer(
+        "support-bundle",
+        &["analyze", "--bundle", &archive, "--output", "json", &spec],
+    )?;
+    bench.row(Row {
+        what,
+        input: megabytes(bytes),
+        ours,
+        note: speed(bytes, ours),
+        peer,
+        budget,
+    });
+    Ok(())
+}
+
+/// Fifty analyzers of mixed kinds over the generated cluster.
+fn fifty_analyzers() -> Value {
+    let verdicts = |when: &str| json!([{"fail": {"when": when, "message": "no"}}, {"pass": {"message": "yes"}}]);
+    let mut analyzers = vec![
+        json!({"clusterVersion": {"outcomes": verdicts("< 1.30.0")}}),
+        json!({"distribution": {"outcomes": verdicts("== docker-desktop")}}),
+        json!({"storageClass": {"storageClassName": "standard", "outcomes": [{"fail": {"message": "no"}}, {"pass": {"message": "yes"}}]}}),
+        json!({"clusterPodStatuses": {"outcomes": [{"fail": {"when": "!= Healthy", "message": "{{ .Namespace }}/{{ .Name }} is {{ .Status.Reason }}"}}]}}),
+        json!({"deploymentStatus": {"outcomes": []}}),
+        json!({"statefulsetStatus": {"outcomes": []}}),
+    ];
+    for name in ["widgets.example.test", "backups.velero.io"] {
+        analyzers.push(json!({"customResourceDefinition": {
+            "checkName": name, "customResourceDefinitionName": name,
+            "outcomes": [{"warn": {"message": "no"}}, {"pass": {"message": "yes"}}],
+        }}));
+    }
+    for when in [
+        "count() < 100",
+        "sum(cpuCapacity) < 4000",
+        "min(memoryCapacity) < 8Gi",
+        "max(memoryAllocatable) < 32Gi",
+        "sum(podAllocatable) < 10000",
+        "min(ephemeralStorageCapacity) < 50Gi",
+    ] {
+        for filter in ["amd64", "arm64"] {
+            analyzers.push(json!({"nodeResources": {
+                "checkName": format!("{when} on {filter}"), "filters": {"cpuArchitecture": filter}, "outcomes": verdicts(when),
+            }}));
+        }
+    }
+    for (i, regex) in [
+        "CrashLoopBackOff",
+        "OOMKilled",
+        r"shop/orders:4\.(9|10)\.",
+        r#""phase": "Failed""#,
+    ]
+    .iter()
+    .enumerate()
+    {
+        analyzers.push(json!({"textAnalyze": {
+            "checkName": format!("text {i}"), "fileName": "cluster-resources/pods/team-0*.json", "regex": regex,
+            "outcomes": [{"warn": {"when": "true", "message": "seen"}}, {"pass": {"when": "false", "message": "not seen"}}],
+        }}));
+    }
+    for i in 0..3 {
+        analyzers.push(json!({"jsonCompare": {
+            "checkName": format!("node {i}"), "fileName": "cluster-resources/nodes.json",
+            "jsonPath": format!("{{.items[{i}].metadata.name}}"), "value": format!("\"node-{i:04}\""),
+            "outcomes": [{"fail": {"when": "false", "message": "another"}}, {"pass": {"when": "true", "message": "the same"}}],
+        }}));
+    }
+    for i in 0..50 - analyzers.len() {
+        let namespace = format!("team-{:03}", i % 2);
+        analyzers.push(if i.is_multiple_of(2) {
+            json!({"deploymentStatus": {
+                "name": super::objects::APPS[i % 10], "namespace": namespace,
+                "outcomes": [{"fail": {"when": "< 10", "message": "not ready"}}, {"pass": {"when": ">= 10", "message": "ready"}}],
+            }})
+        } else {
+            json!({"statefulsetStatus": {
+                "name": "pg", "namespace": namespace,
+                "outcomes": [{"fail": {"when": "< 3", "message": "not ready"}}, {"pass": {"when": ">= 3", "message": "ready"}}],
+            }})
+        });
+    }
+    json!({
+        "apiVersion": "troubleshoot.sh/v1beta2", "kind": "Analyzer",
+        "metadata": {"name": "bench-fifty"}, "spec": {"analyzers": analyzers},
+    })
+}
+
+pub(super) fn megabytes(bytes: u64) -> String {
+    format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a speed of three digits")]
+fn speed(bytes: u64, usage: Usage) -> String {
+    format!(
+        "{:.0} MB per CPU s",
+        bytes as f64 / 1e6 / usage.cpu.max(0.01)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_fifty() {
+        let spec = fifty_analyzers();
+        assert_eq!(spec["spec"]["analyzers"].as_array().map(Vec::len), Some(50));
+    }
+}

@@ -1,0 +1,187 @@
+//! Rows of the server: a bundle as an API, asked by curl.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::measure::{Usage, so_far};
+use super::{Bench, Row};
+use crate::command::output;
+
+const READY_DEADLINE: Duration = Duration::from_mins(1);
+
+/// What is asked of the server, in this order: name, path, how many at once, budget.
+const QUESTIONS: &[(&str, &str, usize, &str)] = &[
+    ("server, all pods", "/api/v1/pods", 1, "≥ 50 × peer"),
+    (
+        "server, label selector",
+        "/api/v1/pods?labelSelector=app%3Dorders",
+        1,
+        "≥ 50 × peer",
+    ),
+    (
+        "server, field selector",
+        "/api/v1/pods?fieldSelector=spec.nodeName%3Dnode-0007",
+        1,
+        "≥ 50 × peer",
+    ),
+    (
+        "server, one namespace",
+        "/api/v1/namespaces/team-001/pods",
+        1,
+        "",
+    ),
+    (
+        "server, 8 parallel lists",
+        "/api/v1/pods",
+        8,
+        "≥ 50 × peer; ≤ 1.2 × the lists",
+    ),
+];
+
+/// Measures every row against the archive that the redaction row made.
+pub(super) fn run(bench: &mut Bench) -> Result<()> {
+    let archive = bench
+        .cluster_archive
+        .clone()
+        .context("the archive of the redaction row is there")?;
+    let input = super::offline::megabytes(fs::metadata(&archive)?.len());
+    let started = Instant::now();
+    let server = Server::start(bench, &archive)?;
+    let wall = started.elapsed().as_secs_f64();
+    let (cpu, rss) = so_far(server.process.id())?;
+    bench.row(Row {
+        what: "server, ready",
+        input: input.clone(),
+        ours: Usage { wall, cpu, rss },
+        note: "by the index".to_owned(),
+        peer: None,
+        budget: "≤ 100 ms; ≥ 20 × peer",
+    });
+    for (what, path, parallel, budget) in QUESTIONS {
+        let (before, _) = so_far(server.process.id())?;
+        let started = Instant::now();
+        let bytes = server.ask(path, *parallel)?;
+        let wall = started.elapsed().as_secs_f64();
+        let (after, rss) = so_far(server.process.id())?;
+        bench.row(Row {
+            what,
+            input: input.clone(),
+            ours: Usage {
+                wall,
+                cpu: after - before,
+                rss,
+            },
+            note: format!("{} answered", super::offline::megabytes(bytes)),
+            peer: None,
+            budget,
+        });
+    }
+    Ok(())
+}
+
+struct Server {
+    process: Child,
+    address: String,
+    token: String,
+}
+
+impl Server {
+    fn start(bench: &Bench, archive: &Path) -> Result<Self> {
+        let kubeconfig = bench.folder().join("kubeconfig");
+        let process = Command::new(&bench.binary)
+            .arg("serve")
+            .arg(archive)
+            .arg("--quiet")
+            .arg("--write-kubeconfig")
+            .arg(&kubeconfig)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()?;
+        let mut server = Self {
+            process,
+            address: String::new(),
+            token: String::new(),
+        };
+        let deadline = Instant::now() + READY_DEADLINE;
+        loop {
+            let text = fs::read_to_string(&kubeconfig).unwrap_or_default();
+            if let (Some(address), Some(token)) = (field(&text, "server"), field(&text, "token")) {
+                server.address = address;
+                server.token = token;
+                return Ok(server);
+            }
+            if server.process.try_wait()?.is_some() || Instant::now() > deadline {
+                bail!("the server wrote no kubeconfig");
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Asks this many times at once and returns the bytes of all answers.
+    fn ask(&self, path: &str, parallel: usize) -> Result<u64> {
+        let mut curl = Command::new("curl");
+        curl.args([
+            "--silent",
+            "--show-error",
+            "--fail",
+            "--parallel",
+            "--globoff",
+        ])
+        .args(["--parallel-immediate", "--write-out", "%{size_download}\n"])
+        .args(["--header", &format!("Authorization: Bearer {}", self.token)]);
+        for _ in 0..parallel {
+            curl.args(["--output", "/dev/null"])
+                .arg(format!("{}{path}", self.address));
+        }
+        let sizes = output(&mut curl)?;
+        Ok(sizes
+            .lines()
+            .filter_map(|line| line.parse::<u64>().ok())
+            .sum())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The value of a field that a kubeconfig has once, whether it is written as YAML or as JSON.
+fn field(text: &str, name: &str) -> Option<String> {
+    text.lines()
+        .map(|line| line.trim().trim_start_matches("- ").replace('"', ""))
+        .find_map(|line| {
+            let value = line.strip_prefix(name)?.strip_prefix(':')?;
+            Some(value.trim().trim_end_matches(',').to_owned())
+        })
+        .filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kubeconfig_is_read_in_both_forms() {
+        assert_eq!(
+            field(
+                "clusters:\n- cluster:\n    server: http://127.0.0.1:1\n",
+                "server"
+            )
+            .as_deref(),
+            Some("http://127.0.0.1:1")
+        );
+        assert_eq!(
+            field("{\n  \"token\": \"abc\",\n}", "token").as_deref(),
+            Some("abc")
+        );
+        assert_eq!(field("nothing: here", "token"), None);
+    }
+}

@@ -54,6 +54,9 @@ pub struct Specs {
     pub lost: usize,
 }
 
+/// So many addresses are followed in one load: a hostile spec could name any number.
+const MOST_FOLLOWED: usize = 100;
+
 /// Reads specs from arguments: a path, `-`, an address, `secret/NAMESPACE/NAME[/KEY]` or
 /// `configmap/NAMESPACE/NAME[/KEY]`. An error means that there is nothing to run, exit code 2.
 pub async fn load<F: Fetch>(
@@ -68,15 +71,15 @@ pub async fn load<F: Fetch>(
             continue;
         }
         for source in source::read(argument, fetch).await? {
-            let before = (reader.documents.len(), reader.lost);
+            let before = reader.documents.len();
             reader.text(&Origin::new(&source.file), &source.text);
-            if !source.asked_for && reader.documents.len() == before.0 && reader.lost == before.1 {
-                continue;
-            }
             if source.from_url {
-                let read = reader.documents.iter_mut().skip(before.0);
                 // It is the newest version already.
-                read.filter(|document| document.kind == Kind::SupportBundle)
+                reader
+                    .documents
+                    .iter_mut()
+                    .skip(before)
+                    .filter(|document| document.kind == Kind::SupportBundle)
                     .for_each(|document| document.uri = None);
             }
         }
@@ -109,12 +112,21 @@ pub fn parse(file: &str, text: &str) -> Result<Specs, SpecError> {
 /// followed.
 async fn follow<F: Fetch>(reader: &mut Reader, fetch: &F) {
     let documents = std::mem::take(&mut reader.documents);
+    let mut followed = 0;
     for document in documents {
         let Some(uri) = &document.uri else {
             reader.documents.push(document);
             continue;
         };
-        match newer(uri, document.kind, fetch).await {
+        followed += 1;
+        let newer = if followed > MOST_FOLLOWED {
+            Err(format!(
+                "no more than {MOST_FOLLOWED} addresses are followed"
+            ))
+        } else {
+            newer(uri, document.kind, fetch).await
+        };
+        match newer {
             Ok((found, diagnostics)) => {
                 reader.documents.extend(found);
                 reader.diagnostics.extend(diagnostics);

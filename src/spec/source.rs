@@ -93,9 +93,6 @@ pub(super) struct Source {
     /// What diagnostics call it.
     pub(super) file: String,
     pub(super) text: String,
-    /// Whether it was asked for as such, or is one of all the values of an object: those that are no specs
-    /// are passed over.
-    pub(super) asked_for: bool,
     /// Whether it came from the address that its `uri` would lead to.
     pub(super) from_url: bool,
 }
@@ -114,7 +111,6 @@ pub(super) async fn read<F: Fetch>(argument: &str, fetch: &F) -> Result<Vec<Sour
                 argument.to_owned()
             },
             text: text(bytes).map_err(failed)?,
-            asked_for: true,
             from_url,
         }])
     };
@@ -229,7 +225,6 @@ async fn object<F: Fetch>(
         return Ok(vec![Source {
             file: argument.to_owned(),
             text: value(key)?,
-            asked_for: true,
             from_url: false,
         }]);
     }
@@ -240,7 +235,6 @@ async fn object<F: Fetch>(
             Some(Source {
                 file: format!("{argument}/{key}"),
                 text: value(key).ok().filter(|text| text.contains("apiVersion"))?,
-                asked_for: false,
                 from_url: false,
             })
         })

@@ -290,3 +290,18 @@ spec:
     assert_eq!(specs.diagnostics.len(), 1);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_spec_does_not_lead_to_any_number_of_addresses() -> Result<(), Box<dyn std::error::Error>>
+{
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("s.yaml");
+    let text = format!("{BUNDLE}  uri: https://example.com/gone\n---\n").repeat(150);
+    std::fs::write(&path, text)?;
+    let fetch = Recorded::default();
+    let specs = loaded(&[&path.to_string_lossy()], &fetch).await;
+    let specs = specs.map_err(|error| error.to_string())?;
+    assert_eq!(specs.documents.len(), 150);
+    assert_eq!(fetch.asked.lock().expect("no panic").len(), 100);
+    Ok(())
+}

@@ -420,6 +420,9 @@ pub(crate) fn assemble(findings: Findings, limits: Limits) -> Result<Files, Open
     } = findings;
     let mut safe = Vec::with_capacity(members.len());
     for found in members {
+        if found.name == index::NAME {
+            continue;
+        }
         let path = BundlePath::new(&found.name);
         if let FoundKind::Folder = found.kind
             && found.name.split('/').all(|segment| segment != "..")

@@ -318,7 +318,7 @@ impl Shared {
     /// Appends a long file from its spool. Its header is a block of its own: what a failed write leaves half
     /// done can then be taken back as a whole.
     pub(crate) fn append_spooled(
-        &self,
+        self: &Arc<Self>,
         path: &BundlePath,
         kind: EntryKind,
         content: SpooledBlocks,
@@ -328,7 +328,12 @@ impl Shared {
         entry.header(&mut header);
         let length = u32::try_from(header.len()).expect("a header is a few KiB");
         let header = (self.compression.compress_now(&header), length);
-        let place = self.place();
+        let place = {
+            // Members come in the order in which they end: a bundle begins with `version.yaml`.
+            let mut pack = self.pack.lock().unwrap_or_else(PoisonError::into_inner);
+            self.submit(&mut pack);
+            self.place()
+        };
         self.put(place, Part::Spooled(Spooled { header, content }, entry));
     }
 

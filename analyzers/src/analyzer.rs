@@ -130,7 +130,7 @@ fn evaluate_one(check: &Check, files: &Files) -> Evaluation {
             analyzer.analyze(&check.meta, files),
         ),
         Err(reason) => (
-            check.meta.check_name.clone(),
+            check.meta.title_or(check.kind.name),
             Err(NotEvaluated::Spec(reason.clone())),
         ),
     };

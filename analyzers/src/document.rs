@@ -1,5 +1,6 @@
 //! Reading the documents that analyzers judge, and never taking a part for the whole.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use bundle::manifest::{Gap, GapReason};
@@ -151,6 +152,12 @@ pub(crate) fn file_path(folder: &str, name: &str) -> Result<String, NotEvaluated
         ));
     }
     Ok(segments.join("/"))
+}
+
+/// A number and what is counted: `1 node`, `3 nodes`.
+pub(crate) fn counted<N: Copy + Display + PartialEq + From<u8>>(number: N, what: &str) -> String {
+    let plural = if number == N::from(1) { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }
 
 /// Whether a value was masked by redaction, so that nothing can be said of what it was.

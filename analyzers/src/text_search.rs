@@ -13,10 +13,19 @@ use syntax::go_regex::GoRegex;
 use crate::document::is_masked;
 use crate::finding::NotEvaluated;
 
-/// How much is read at a time.
-const WINDOW: usize = 1 << 20;
-/// The largest file that an expression which may span lines is searched in, and the longest line.
-const WHOLE: usize = 64 << 20;
+/// How much a search may hold.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// How much is read at a time.
+    window: usize,
+    /// The largest file that an expression which may span lines is searched in, and the longest line.
+    whole: usize,
+}
+
+const BOUNDS: Bounds = Bounds {
+    window: 1 << 20,
+    whole: 64 << 20,
+};
 
 /// The first match in a file.
 #[derive(Debug)]
@@ -35,24 +44,59 @@ pub(crate) fn search(
     path: &str,
     regex: &GoRegex,
 ) -> Result<Option<Match>, NotEvaluated> {
-    let by_lines = !regex.may_match_newline() && !regex.anchors_to_text();
-    let length = files.length(path)?;
-    if !by_lines && length > WHOLE as u64 {
-        return Err(too_large(
-            path,
-            "the expression may span lines, and the file",
-        ));
-    }
-    let mut reader = files.open(path)?;
+    let found = if files.length(path)? > BOUNDS.whole as u64 && !by_lines(regex) {
+        Err(SearchError::TooLarge("the file"))
+    } else {
+        search_in(&mut files.open(path)?, regex, BOUNDS)
+    };
+    found.map_err(|error| match error {
+        SearchError::Read(error) => {
+            NotEvaluated::Unknown(format!("{path} cannot be read: {error}"))
+        }
+        SearchError::TooLarge(what) => NotEvaluated::Unknown(format!(
+            "{path} was not searched for {:?}: {what} is larger than {} MiB",
+            regex.as_str(),
+            BOUNDS.whole >> 20
+        )),
+    })
+}
+
+/// Why a search did not come to its end.
+#[derive(Debug)]
+enum SearchError {
+    Read(std::io::Error),
+    /// What exceeds the bounds.
+    TooLarge(&'static str),
+}
+
+fn by_lines(regex: &GoRegex) -> bool {
+    !regex.may_match_newline() && !regex.anchors_to_text()
+}
+
+fn search_in(
+    reader: &mut dyn Read,
+    regex: &GoRegex,
+    bounds: Bounds,
+) -> Result<Option<Match>, SearchError> {
+    let by_lines = by_lines(regex);
     let mut window = Vec::new();
     let mut lines_before = 0;
     loop {
-        let is_last = fill(&mut reader, &mut window, path)?;
+        let read = Read::take(&mut *reader, bounds.window as u64)
+            .read_to_end(&mut window)
+            .map_err(SearchError::Read)?;
+        let is_last = read == 0;
         // Without its last line break a window ends where a line ends, which `$` must see.
         let end = match window.iter().rposition(|byte| *byte == b'\n') {
             _ if is_last => window.len(),
             Some(end) if by_lines => end,
-            _ if window.len() > WHOLE => return Err(too_large(path, "a line")),
+            _ if window.len() > bounds.whole => {
+                return Err(SearchError::TooLarge(if by_lines {
+                    "a line"
+                } else {
+                    "the file"
+                }));
+            }
             _ => continue,
         };
         if let Some(captures) = regex.captures(&window[..end]) {
@@ -73,22 +117,6 @@ pub(crate) fn search(
         lines_before += count_lines(&window[..=end]);
         window.drain(..=end);
     }
-}
-
-/// Reads up to a window more; true at the end of the file.
-fn fill(reader: &mut impl Read, window: &mut Vec<u8>, path: &str) -> Result<bool, NotEvaluated> {
-    let read = reader
-        .take(WINDOW as u64)
-        .read_to_end(window)
-        .map_err(|error| NotEvaluated::Unknown(format!("{path} cannot be read: {error}")))?;
-    Ok(read == 0)
-}
-
-fn too_large(path: &str, what: &str) -> NotEvaluated {
-    NotEvaluated::Unknown(format!(
-        "{path} was not searched to its end: {what} is larger than {} MiB",
-        WHOLE >> 20
-    ))
 }
 
 fn count_lines(text: &[u8]) -> usize {
@@ -129,4 +157,95 @@ fn without_masks(text: &str) -> String {
     }
     kept.push_str(rest);
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn regex(pattern: &str) -> GoRegex {
+        GoRegex::new(pattern).expect("a valid expression")
+    }
+
+    fn found(text: &[u8], regex: &GoRegex, bounds: Bounds) -> Option<(usize, Vec<Option<String>>)> {
+        search_in(&mut &text[..], regex, bounds)
+            .expect("a search within bounds")
+            .map(|found| (found.line, found.groups))
+    }
+
+    proptest! {
+        /// Windows change nothing: not what is found, not where.
+        #[test]
+        fn windows_find_what_the_whole_finds(
+            text in "[ab \n]{0,60}",
+            pattern in prop::sample::select(vec![
+                "a", "b+", "a b", "^a", "a$", "(?m)^a", "(?m)b$", "(?m)^$", r"\ba\b", r"\Ba", "a.b", r"a\s+b", "(?s)a.*b",
+                "(?P<x>a+)(?P<y>b)?", "", "$", r"\z", "[^a]b", "(?m)^b*$",
+            ]),
+            window in 1_usize..20,
+        ) {
+            let regex = regex(pattern);
+            let whole = Bounds { window: 1000, whole: 1000 };
+            let small = Bounds { window, whole: 1000 };
+            prop_assert_eq!(
+                found(text.as_bytes(), &regex, small),
+                found(text.as_bytes(), &regex, whole)
+            );
+        }
+    }
+
+    #[test]
+    fn what_exceeds_the_bounds_is_said() {
+        let bounds = Bounds {
+            window: 4,
+            whole: 16,
+        };
+        let long = [b'x'; 100];
+        let search = |text: &[u8], pattern| search_in(&mut &text[..], &regex(pattern), bounds);
+        assert!(matches!(
+            search(&long, "y"),
+            Err(SearchError::TooLarge("a line"))
+        ));
+        assert!(matches!(
+            search(&long, r"y\s"),
+            Err(SearchError::TooLarge("the file"))
+        ));
+        let lines = b"xxxx\nxxxx\nxxxx\nxxxx\nxxxx\nxxxx\nyyyy\n";
+        assert!(matches!(
+            search(lines, "y+"),
+            Ok(Some(Match { line: 7, .. }))
+        ));
+        assert!(matches!(search(lines, "z"), Ok(None)));
+    }
+
+    #[test]
+    fn masks_are_taken_out_and_other_stars_stay() {
+        for (text, without) in [
+            ("a ***HIDDEN*** b", "a  b"),
+            ("***TOKEN_PASSWORD_12AB******HIDDEN***", ""),
+            ("*** a ***HIDDEN", "*** a ***HIDDEN"),
+            ("*** bold *** ***HIDDEN***", "*** bold *** "),
+        ] {
+            assert_eq!(without_masks(text), without);
+        }
+    }
+
+    #[test]
+    fn a_match_owes_to_a_mask_when_it_needs_it() {
+        let bounds = Bounds {
+            window: 64,
+            whole: 64,
+        };
+        let owes = |text: &str, pattern| {
+            search_in(&mut text.as_bytes(), &regex(pattern), bounds)
+                .expect("a search within bounds")
+                .map(|found| found.owes_to_mask)
+        };
+        assert_eq!(owes("password=***HIDDEN***", r"password=\S+"), Some(true));
+        assert_eq!(owes("password=***HIDDEN***", "password=.*"), Some(false));
+        assert_eq!(owes("x ***HIDDEN***\nERROR", "ERROR"), Some(false));
+        assert_eq!(owes("x ***HIDDEN***", "y"), None);
+    }
 }

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::analyzer::Meta;
-use crate::document::{Documents, document, unmasked};
+use crate::document::{Documents, counted, document, unmasked};
 use crate::finding::{Finding, Icon, Judgement, NotEvaluated, ObjectReference, Verdict};
 use crate::outcome::{Branch, Operator, Outcome, bad_condition};
 
@@ -131,8 +131,9 @@ impl WorkloadKind {
         }
         let observed = match workload {
             Some(workload) => format!(
-                "{} of {} replicas ready ({path})",
-                workload.status.ready_replicas, workload.status.replicas
+                "{} of {} ready ({path})",
+                workload.status.ready_replicas,
+                counted(workload.status.replicas, "replica")
             ),
             None => format!("no {} {:?} ({path})", self.noun, config.name),
         };
@@ -218,8 +219,10 @@ impl WorkloadKind {
             ),
             strict: meta.strict,
             observed: format!(
-                "{} of {} replicas ready, {} available ({path})",
-                status.ready_replicas, status.replicas, status.available_replicas
+                "{} of {} ready, {} available ({path})",
+                status.ready_replicas,
+                counted(status.replicas, "replica"),
+                status.available_replicas
             ),
             objects: vec![self.object(namespace, name)],
             ..Finding::default()

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
 use crate::config::{docs, parse, schema};
-use crate::document::{document, unmasked};
+use crate::document::{counted, document, unmasked};
 use crate::finding::{Finding, Icon, Judgement, NotEvaluated, Verdict};
 use crate::outcome::{Outcome, last_branch};
 
@@ -96,8 +96,8 @@ impl Analyzer for CustomResourceDefinition {
             title: self.title(meta),
             strict: meta.strict,
             observed: format!(
-                "{name} {state} among {} definitions ({PATH})",
-                definitions.items.len()
+                "{name} {state} among {} ({PATH})",
+                counted(definitions.items.len(), "definition")
             ),
             ..said
         };

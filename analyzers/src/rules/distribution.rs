@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
 use crate::config::{docs, parse, schema};
-use crate::document::{document, missing, unmasked};
+use crate::document::{counted, document, missing, unmasked};
 use crate::finding::{Finding, Icon, Judgement, NotEvaluated, Verdict};
 use crate::outcome::{Operator, Outcome, bad_condition, first_match};
 
@@ -174,7 +174,7 @@ fn observed(found: &[&str], nodes: usize) -> String {
     } else {
         found.join(", ")
     };
-    format!("{names}, by {nodes} nodes ({NODES})")
+    format!("{names}, by {} ({NODES})", counted(nodes, "node"))
 }
 
 /// The distributions that the nodes speak of, sorted.

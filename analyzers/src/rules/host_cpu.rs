@@ -105,10 +105,11 @@ impl Analyzer for Cpu {
             remedy: "Use a machine with more or newer processors, or give the virtual machine more.",
         }
         .evaluate(files, holds, |cpu: &Collected| {
-            format!(
-                "{} logical, {} physical, {}",
-                cpu.logical_count, cpu.physical_count, cpu.machine_arch
-            )
+            let counts = format!("{} logical, {} physical", cpu.logical_count, cpu.physical_count);
+            match cpu.machine_arch.as_str() {
+                "" => counts,
+                arch => format!("{counts}, {arch}"),
+            }
         })
     }
 }

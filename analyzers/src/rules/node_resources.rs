@@ -13,7 +13,7 @@ use syntax::selector::LabelSelector;
 
 use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
 use crate::config::{docs, parse, schema};
-use crate::document::{document, unmasked};
+use crate::document::{counted, document, unmasked};
 use crate::finding::{Finding, Icon, Judgement, NotEvaluated, Verdict};
 use crate::message::render_struct;
 use crate::outcome::{Operator, Outcome, bad_condition, first_match};
@@ -197,7 +197,7 @@ impl Analyzer for NodeResources {
         })?;
         let mut said = Finding::of_match(matched);
         said.message = render_struct(&said.message, &self.message_data(nodes.len()))?;
-        let mut observed = format!("{} of {} nodes", nodes.len(), list.items.len());
+        let mut observed = format!("{} of {}", nodes.len(), counted(list.items.len(), "node"));
         if !read.is_empty() {
             observed = format!("{read}, {observed}");
         }

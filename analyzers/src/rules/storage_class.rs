@@ -160,5 +160,5 @@ fn names(classes: &[Object]) -> String {
     if classes.len() > SHOWN {
         names.push("…");
     }
-    format!("{} storage classes: {}", classes.len(), names.join(", "))
+    format!("only {}", names.join(", "))
 }

@@ -16,18 +16,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// A Kubernetes list. A bare array is refused, as troubleshoot refuses it for most kinds.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct List<T> {
     /// The objects.
-    #[serde(
-        default = "Vec::new",
-        deserialize_with = "or_default",
-        bound(deserialize = "T: Deserialize<'de>")
-    )]
     pub items: Vec<T>,
 }
 
@@ -38,30 +34,62 @@ pub struct ListOrArray<T> {
     pub items: Vec<T>,
 }
 
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let items = deserializer.deserialize_any(Items {
+            or_array: false,
+            of: PhantomData,
+        })?;
+        Ok(Self { items })
+    }
+}
+
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for ListOrArray<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either<T>(PhantomData<T>);
+        let items = deserializer.deserialize_any(Items {
+            or_array: true,
+            of: PhantomData,
+        })?;
+        Ok(Self { items })
+    }
+}
 
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Either<T> {
-            type Value = Vec<T>;
+/// Reads the items of a list. Written out because a derived struct would take an array for its fields.
+struct Items<T> {
+    or_array: bool,
+    of: PhantomData<T>,
+}
 
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a Kubernetes list or an array")
-            }
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
+    type Value = Vec<T>;
 
-            fn visit_seq<A: SeqAccess<'de>>(self, array: A) -> Result<Vec<T>, A::Error> {
-                Vec::deserialize(serde::de::value::SeqAccessDeserializer::new(array))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Vec<T>, A::Error> {
-                List::deserialize(serde::de::value::MapAccessDeserializer::new(map))
-                    .map(|list| list.items)
-            }
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a Kubernetes list")?;
+        if self.or_array {
+            formatter.write_str(" or an array")?;
         }
+        Ok(())
+    }
 
-        deserializer
-            .deserialize_any(Either(PhantomData))
-            .map(|items| Self { items })
+    fn visit_seq<A: SeqAccess<'de>>(self, array: A) -> Result<Vec<T>, A::Error> {
+        if self.or_array {
+            Vec::deserialize(SeqAccessDeserializer::new(array))
+        } else {
+            Err(A::Error::invalid_type(Unexpected::Seq, &self))
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Vec<T>, A::Error> {
+        #[derive(Deserialize)]
+        struct Fields<T> {
+            #[serde(
+                default = "Vec::new",
+                deserialize_with = "or_default",
+                bound(deserialize = "T: Deserialize<'de>")
+            )]
+            items: Vec<T>,
+        }
+        Fields::deserialize(MapAccessDeserializer::new(map)).map(|fields| fields.items)
     }
 }
 
@@ -137,7 +165,12 @@ mod tests {
         }
         let strict: List<Object> = serde_json::from_str(&list)?;
         assert_eq!(names(&strict.items), ["a", "b"]);
-        assert!(serde_json::from_str::<List<Object>>("3").is_err());
+        for text in ["3", "[]", array] {
+            assert!(
+                serde_json::from_str::<List<Object>>(text).is_err(),
+                "{text}"
+            );
+        }
         Ok(())
     }
 

@@ -66,6 +66,24 @@ impl Cluster {
         self.folder.path().join("tmp")
     }
 
+    /// Paths of everything below the test's folder whose bytes hold a text: working, home and temporary folder, stdout
+    /// and stderr of the last run.
+    pub(crate) fn files_holding(&self, text: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut open = vec![self.folder.path().to_path_buf()];
+        while let Some(folder) = open.pop() {
+            for entry in fs::read_dir(folder).expect("a folder of the test's") {
+                let path = entry.expect("an entry of a folder of the test's").path();
+                if path.is_dir() {
+                    open.push(path);
+                } else if contains(&fs::read(&path).expect("a file of the test's"), text) {
+                    found.push(path);
+                }
+            }
+        }
+        found
+    }
+
     /// Writes a file into the working folder.
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.work().join(name);
@@ -129,11 +147,7 @@ impl Cluster {
     pub(crate) fn account(&self, name: &str, rules: &str) -> PathBuf {
         let namespace = &self.namespace;
         self.apply(&format!(
-            "apiVersion: v1
-kind: ServiceAccount
-metadata: {{name: {name}}}
----
-apiVersion: rbac.authorization.k8s.io/v1
+            "apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {{name: {name}}}
 rules:
@@ -146,6 +160,26 @@ roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: {name}}}
 subjects: [{{kind: ServiceAccount, name: {name}, namespace: {namespace}}}]
 "
         ));
+        self.kubeconfig_of(name)
+    }
+
+    /// A service account that may do everything, whose requests can be told from those of other tests.
+    pub(crate) fn administrator(&self, name: &str) -> PathBuf {
+        let namespace = &self.namespace;
+        self.apply(&format!(
+            "apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {{name: {namespace}-{name}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}}
+subjects: [{{kind: ServiceAccount, name: {name}, namespace: {namespace}}}]
+"
+        ));
+        self.kubeconfig_of(name)
+    }
+
+    /// Makes the service account and a kubeconfig that holds its token.
+    fn kubeconfig_of(&self, name: &str) -> PathBuf {
+        self.kubectl(&["create", "serviceaccount", name]);
         let token = self.kubectl(&["create", "token", name, "--duration=1h"]);
         let administrator = fs::read_to_string(&self.kubeconfig).expect("the rig's kubeconfig");
         let (clusters, _) = administrator
@@ -164,9 +198,10 @@ contexts:
   context:
     cluster: rig
     user: account
-    namespace: {namespace}
+    namespace: {}
 ",
-                token.trim()
+                token.trim(),
+                self.namespace
             ),
         )
         .expect("a kubeconfig in the test's folder");
@@ -301,9 +336,10 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Its process, for signals.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal)
+            .expect("the binary takes signals");
     }
 
     /// What it has said on stderr so far.
@@ -427,12 +463,14 @@ impl Bundle {
     pub(crate) fn holding(&self, text: &str) -> Vec<&str> {
         self.files
             .iter()
-            .filter(|(_, bytes)| {
-                bytes
-                    .windows(text.len())
-                    .any(|window| window == text.as_bytes())
-            })
+            .filter(|(_, bytes)| contains(bytes, text))
             .map(|(path, _)| path.as_str())
             .collect()
     }
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
 }

@@ -6,5 +6,12 @@
     reason = "the fixture is shared by two test binaries; each takes a part of it"
 )]
 
+mod collect;
+mod exec;
 mod fixture;
+mod interrupt;
+mod logs;
+mod rbac;
 mod rig;
+mod secrets;
+mod verdicts;

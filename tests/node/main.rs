@@ -7,6 +7,7 @@
     reason = "the fixture is shared by two test binaries; each takes a part of it"
 )]
 
+mod collect;
 #[path = "../live/fixture.rs"]
 mod fixture;
 mod rig;

@@ -13,6 +13,7 @@ use crate::catalog::{Catalog, Resource, group_version};
 use crate::discovery::Discovery;
 use crate::request::{Accepted, ObjectPath, Query, Target};
 use crate::status::{Status, Subject};
+use crate::view::View;
 use crate::{list, logs, reviews};
 
 const VERSION: &str = "cluster-info/cluster_version.json";
@@ -244,14 +245,20 @@ impl BundleApi {
         if misplaced {
             return Err(Status::unknown_resource());
         }
+        let headers = request.headers();
         let Some(name) = &path.name else {
-            Accepted::negotiate(request.headers(), &[Accepted::Json])?;
-            return list::list(&self.shared, resource, namespace, &query);
+            let offered = [Accepted::Json, Accepted::Metadata(View::LIST)];
+            let view = View::of(Accepted::negotiate(headers, &offered)?);
+            return list::list(&self.shared, resource, namespace, &query, view);
         };
         match (resource.plural.as_str(), path.subresource.as_deref()) {
-            (_, None | Some("status")) => {
-                Accepted::negotiate(request.headers(), &[Accepted::Json])?;
-                list::get(&self.shared, resource, namespace, name)
+            (_, subresource @ (None | Some("status")))
+                if subresource
+                    .is_none_or(|name| self.shared.discovery.has_subresource(path, name)) =>
+            {
+                let offered = [Accepted::Json, Accepted::Metadata(View::OBJECT)];
+                let view = View::of(Accepted::negotiate(headers, &offered)?);
+                list::get(&self.shared, resource, namespace, name, view)
             }
             ("pods", Some("log")) if resource.group.is_empty() => logs::log(
                 &self.shared,
@@ -284,6 +291,9 @@ impl BundleApi {
                     resource.group_version()
                 );
                 Err(Status::not_collected(&subject(resource, ""), &why))
+            }
+            None if listed.is_some_and(|listed| !listed.is_readable()) => {
+                Err(Status::not_readable())
             }
             None if listed.is_some() => {
                 let subject = Subject {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::catalog::{Catalog, Resource, group_version, priority, split_group_version};
+use crate::request::ObjectPath;
 
 const GROUPS: &str = "cluster-resources/groups.json";
 const RESOURCES: &str = "cluster-resources/resources.json";
@@ -73,7 +74,18 @@ pub(crate) struct Discovery {
     groups: Vec<ApiGroup>,
     /// By group version; a group version without a list is one that did not answer.
     lists: BTreeMap<String, Vec<ApiResource>>,
+    /// Whether the lists are those of the cluster.
+    recorded: bool,
     pub(crate) notes: Vec<String>,
+}
+
+impl ApiResource {
+    /// Whether objects of it can be read at all; reviews can only be created.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.verbs
+            .iter()
+            .any(|verb| verb == "get" || verb == "list")
+    }
 }
 
 impl Discovery {
@@ -89,6 +101,7 @@ impl Discovery {
         if files.contains(RESOURCES) {
             match files.decoded::<Vec<ApiResourceList>>(RESOURCES) {
                 Ok(lists) => {
+                    discovery.recorded = true;
                     for list in lists.iter() {
                         let into = discovery
                             .lists
@@ -163,6 +176,12 @@ impl Discovery {
     pub(crate) fn get(&self, group: &str, version: &str, plural: &str) -> Option<&ApiResource> {
         let list = self.lists.get(&group_version(group, version))?;
         list.iter().find(|resource| resource.name == plural)
+    }
+
+    /// Whether the resource has the subresource; where nothing was recorded, any may be.
+    pub(crate) fn has_subresource(&self, path: &ObjectPath, subresource: &str) -> bool {
+        let name = format!("{}/{subresource}", path.resource);
+        !self.recorded || self.get(&path.group, &path.version, &name).is_some()
     }
 
     /// A resource (no subresource) by the kind of its objects.
@@ -254,13 +273,13 @@ impl Discovery {
             .map(|version| match self.lists.get(&version.group_version) {
                 Some(list) => json!({
                     "version": version.version,
-                    "resources": aggregated_resources(&group.name, &version.version, list),
+                    "resources": aggregated_resources(list),
                     "freshness": "Current",
                 }),
                 None => json!({"version": version.version, "freshness": "Stale"}),
             })
             .collect();
-        let mut metadata = json!({ "creationTimestamp": null });
+        let mut metadata = json!({});
         if !group.name.is_empty() {
             metadata["name"] = Value::from(group.name.as_str());
         }
@@ -268,21 +287,9 @@ impl Discovery {
     }
 }
 
-fn aggregated_resources(group: &str, version: &str, list: &[ApiResource]) -> Vec<Value> {
-    let response_kind = |resource: &ApiResource| {
-        let or = |own: &str, outer: &str| {
-            if own.is_empty() {
-                outer.to_owned()
-            } else {
-                own.to_owned()
-            }
-        };
-        json!({
-            "group": if resource.version.is_empty() { group.to_owned() } else { resource.group.clone() },
-            "version": or(&resource.version, version),
-            "kind": resource.kind,
-        })
-    };
+fn aggregated_resources(list: &[ApiResource]) -> Vec<Value> {
+    // As recorded: an empty group or version is that of the list, for clients to fill in.
+    let response_kind = |resource: &ApiResource| json!({"group": resource.group, "version": resource.version, "kind": resource.kind});
     let own: BTreeSet<&str> = list.iter().map(|resource| resource.name.as_str()).collect();
     let mut found = Vec::new();
     for resource in list {

@@ -1,6 +1,7 @@
 //! Where each object of a kind lies in the bundle: name, namespace, labels, selectable fields and a byte
 //! range. Memory is proportional to the number of objects, not to their size.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::ops::{ControlFlow, Range};
@@ -339,20 +340,20 @@ fn yaml_to_json(item: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 /// An object's JSON from the bytes of its range.
-pub(crate) fn materialize(
+pub(crate) fn materialize<'a>(
     source: &SourceFile,
     object: &Object,
-    bytes: Vec<u8>,
-) -> Result<Vec<u8>, ReadError> {
-    let malformed = |reason: String| ReadError::Malformed {
+    bytes: &'a [u8],
+) -> Result<Cow<'a, [u8]>, ReadError> {
+    let json = match source.format {
+        Format::Json => return Ok(Cow::Borrowed(bytes)),
+        Format::Yaml => yaml_to_json(bytes),
+        Format::PullSecret => pull_secret(object, bytes),
+    };
+    json.map(Cow::Owned).map_err(|reason| ReadError::Malformed {
         path: source.path.clone(),
         reason,
-    };
-    match source.format {
-        Format::Json => Ok(bytes),
-        Format::Yaml => yaml_to_json(&bytes).map_err(malformed),
-        Format::PullSecret => pull_secret(object, &bytes).map_err(malformed),
-    }
+    })
 }
 
 /// The Secret that an `image-pull-secrets` file tells of: its registries and user names, no password.

@@ -23,6 +23,7 @@ mod protobuf;
 mod request;
 mod reviews;
 mod status;
+mod view;
 
 pub use api::{Body, BundleApi, IndexError};
 pub use http_server::{ServeError, serve};

@@ -16,7 +16,8 @@ use crate::catalog::Resource;
 use crate::fields::check_label;
 use crate::index::{Index, Object, PULL_SECRET_TYPE, materialize};
 use crate::request::Query;
-use crate::status::Status;
+use crate::status::{Fault, Status, Subject};
+use crate::view::View;
 
 /// How much is read from the archive at once; one object may be longer.
 const CHUNK: u64 = 512 << 10;
@@ -29,6 +30,7 @@ pub(crate) fn list(
     resource: &Resource,
     namespace: Option<&str>,
     query: &Query<'_>,
+    view: View,
 ) -> Result<Answer, Status> {
     let selection = Selection::parse(resource, query)?;
     let limit = query.number("limit")?.unwrap_or(0);
@@ -79,6 +81,7 @@ pub(crate) fn list(
         .filter(|_| more)
         .map(|&last| (last, range.end - last - 1));
     let head = head(
+        view,
         resource,
         index,
         next.map(|(last, remaining)| {
@@ -95,6 +98,7 @@ pub(crate) fn list(
             plural: resource.plural.clone(),
             selected,
             next: 0,
+            view,
             state: State::Head(head),
         })))
     })
@@ -106,6 +110,7 @@ pub(crate) fn get(
     resource: &Resource,
     namespace: Option<&str>,
     name: &str,
+    view: View,
 ) -> Result<Answer, Status> {
     let subject = subject(resource, name);
     let index = resource.index(&shared.files);
@@ -114,12 +119,8 @@ pub(crate) fn get(
     };
     let bytes =
         read(shared, resource, object).map_err(|error| Status::unreadable(&subject, &error))?;
-    let bytes = if object.typed {
-        bytes
-    } else {
-        typed(&bytes, &resource.kind, &resource.group_version())
-    };
-    Ok(Answer::json(Body::Whole(Bytes::from(bytes))))
+    let shown = view.object(bytes, object, resource);
+    Ok(Answer::json(Body::Whole(Bytes::from(shown))))
 }
 
 /// An object's bytes as JSON.
@@ -132,7 +133,7 @@ pub(crate) fn read(
     let bytes = shared
         .files
         .read_range(&source.path, object.offset, object.length as usize)?;
-    materialize(source, object, bytes)
+    Ok(materialize(source, object, &bytes)?.into_owned())
 }
 
 /// Why an object is not there: the list is whole and lacks it, or the list is not whole.
@@ -178,44 +179,45 @@ fn no_secrets(resource: &Resource, name: &str) -> Status {
     Status::forbidden(&subject(resource, name), &why)
 }
 
-/// `metav1.List`s name a version, also where none was recorded.
+/// A bundle is of one version and any may be asked for, in a well-formed way.
 fn check_resource_version(query: &Query<'_>) -> Result<(), Status> {
-    let Some(rule) = query.text("resourceVersionMatch") else {
-        return Ok(());
+    const FIELD: &str = "resourceVersionMatch";
+    let options = Subject {
+        group: "meta.k8s.io",
+        resource: "ListOptions",
+        name: "",
     };
-    if !matches!(rule, "Exact" | "NotOlderThan") {
-        return Err(Status::invalid(
-            "ListOptions.meta.k8s.io",
-            "resourceVersionMatch",
-            Some(rule),
-            "supported values: \"Exact\", \"NotOlderThan\", \"\"",
-        ));
-    }
-    if query.text("resourceVersion").is_none() {
-        return Err(Status::invalid(
-            "ListOptions.meta.k8s.io",
-            "resourceVersionMatch",
-            None,
-            "resourceVersionMatch is forbidden unless resourceVersion is provided",
-        ));
-    }
-    Ok(())
-}
-
-/// Adds `kind` and `apiVersion` to an object that came out of a list without them.
-fn typed(object: &[u8], kind: &str, api_version: &str) -> Vec<u8> {
-    let mut bytes = vec![b'{'];
-    for (key, value) in [("kind", kind), ("apiVersion", api_version)] {
-        if syntax::json::find(object, &[key]).is_none() {
-            bytes.extend_from_slice(format!("\"{key}\":{},", Value::from(value)).as_bytes());
+    let forbidden = |rule: &str| Err(Status::invalid(&options, FIELD, &Fault::Forbidden, rule));
+    let version = query.text("resourceVersion");
+    match (query.text(FIELD), version) {
+        (Some("Exact"), Some("0")) => {
+            return forbidden(
+                "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+            );
+        }
+        (None, _) | (Some("Exact" | "NotOlderThan"), Some(_)) => {}
+        (Some(_), None) => {
+            return forbidden(
+                "resourceVersionMatch is forbidden unless resourceVersion is provided",
+            );
+        }
+        (Some(rule), Some(_)) => {
+            let known = "supported values: \"Exact\", \"NotOlderThan\", \"\"";
+            return Err(Status::invalid(
+                &options,
+                FIELD,
+                &Fault::NotSupported(rule),
+                known,
+            ));
         }
     }
-    let body = object.get(1..).unwrap_or_default();
-    if body.trim_ascii() == b"}" {
-        bytes.pop();
+    match version.map(|version| (version, version.parse::<u64>())) {
+        Some((text, Err(_))) => Err(Status::bad_request(format!(
+            "invalid resource version: resourceVersion: Invalid value: {text:?}: \
+             strconv.ParseUint: parsing {text:?}: invalid syntax"
+        ))),
+        _ => Ok(()),
     }
-    bytes.extend_from_slice(body);
-    bytes
 }
 
 /// The selectors of a request.
@@ -273,8 +275,11 @@ impl Selection {
 /// A continue token, in the API server's own form.
 #[derive(Serialize, Deserialize)]
 struct Continue {
+    #[serde(default)]
     v: String,
+    #[serde(default)]
     rv: u64,
+    #[serde(default)]
     start: String,
 }
 
@@ -302,7 +307,9 @@ impl Continue {
 
     fn parse(token: &str) -> Result<Self, Status> {
         let invalid = |why: &dyn std::fmt::Display| {
-            Status::bad_request(format!("continue key is not valid: {why}"))
+            Status::bad_request(format!(
+                "invalid continue token: continue key is not valid: {why}"
+            ))
         };
         let json = URL_SAFE_NO_PAD
             .decode(token)
@@ -328,7 +335,7 @@ impl Continue {
         let (of, name) = self.start.split_once('/').unwrap_or(("", &self.start));
         if namespace.is_some_and(|namespace| namespace != of) {
             return Err(Status::bad_request(
-                "continue key is not valid: it is of another namespace",
+                "invalid continue token: continue key is not valid: it is of another namespace",
             ));
         }
         Ok(index.position(of, name))
@@ -337,6 +344,7 @@ impl Continue {
 
 /// A list up to its items.
 fn head(
+    view: View,
     resource: &Resource,
     index: &Index,
     next: Option<(Continue, usize)>,
@@ -349,8 +357,8 @@ fn head(
             metadata["remainingItemCount"] = Value::from(remaining);
         }
     }
-    let kind = Value::from(resource.list_kind.as_str());
-    let api_version = Value::from(resource.group_version());
+    let (kind, api_version) = view.list_type(resource);
+    let (kind, api_version) = (Value::from(kind), Value::from(api_version));
     let head =
         format!(r#"{{"kind":{kind},"apiVersion":{api_version},"metadata":{metadata},"items":["#);
     Ok(head.into_bytes())
@@ -369,6 +377,7 @@ struct Chunks {
     plural: String,
     selected: Vec<usize>,
     next: usize,
+    view: View,
     state: State,
 }
 
@@ -420,7 +429,8 @@ impl Chunks {
                 path: source.path.clone(),
                 reason: "it is shorter than it was when it was indexed".to_owned(),
             })?;
-            chunk.extend_from_slice(&materialize(source, object, item.to_vec())?);
+            self.view
+                .item(&materialize(source, object, item)?, &mut chunk);
         }
         self.next += run.len();
         Ok(Bytes::from(chunk))

@@ -13,7 +13,7 @@ use crate::api::{Answer, Body, Shared};
 use crate::catalog::Resource;
 use crate::list;
 use crate::request::{Accepted, Query};
-use crate::status::Status;
+use crate::status::{Fault, Status, Subject};
 
 const LOGS: &str = "cluster-resources/pods/logs/";
 const CHUNK: usize = 256 << 10;
@@ -64,12 +64,19 @@ struct Options {
 }
 
 impl Options {
-    fn parse(query: &Query<'_>, collected_at: Timestamp) -> Result<Self, Status> {
-        let invalid =
-            |field, value: &str, rule| Status::invalid("PodLogOptions", field, Some(value), rule);
+    fn parse(query: &Query<'_>, pod: &str, collected_at: Timestamp) -> Result<Self, Status> {
+        let options = Subject {
+            group: "",
+            resource: "PodLogOptions",
+            name: pod,
+        };
+        let text = |field| query.text(field).unwrap_or_default();
         let positive =
             |field: &'static str, least: i64, rule: &'static str| match query.number(field)? {
-                Some(number) if number < least => Err(invalid(field, &number.to_string(), rule)),
+                Some(number) if number < least => {
+                    let fault = Fault::Value(text(field));
+                    Err(Status::invalid(&options, field, &fault, rule))
+                }
                 number => Ok(number),
             };
         let tail_lines = positive("tailLines", 0, "must be greater than or equal to 0")?;
@@ -82,7 +89,7 @@ impl Options {
         let since = match (time.transpose()?, seconds) {
             (Some(_), Some(_)) => {
                 let rule = "at most one of `sinceTime` or `sinceSeconds` may be specified";
-                return Err(Status::invalid("PodLogOptions", "sinceTime", None, rule));
+                return Err(Status::invalid(&options, "[]", &Fault::Forbidden, rule));
             }
             (Some(time), None) => Some(time),
             // Seconds before the bundle's time: years later the same command shows the same lines.
@@ -136,7 +143,7 @@ pub(crate) fn log(
     name: &str,
     query: &Query<'_>,
 ) -> Result<Answer, Status> {
-    let options = Options::parse(query, shared.files.collected_at())?;
+    let options = Options::parse(query, name, shared.files.collected_at())?;
     let subject = subject(pods, name);
     let container = match pod(shared, pods, namespace, name) {
         Ok(Some(pod)) => choose_container(&pod, name, options.container.as_deref())?,

@@ -156,6 +156,8 @@ impl<'a> Query<'a> {
 pub(crate) enum Accepted {
     /// The object or list itself as JSON.
     Json,
+    /// Metadata alone, as this kind of `meta.k8s.io/v1`.
+    Metadata(&'static str),
     /// `APIGroupDiscoveryList` of `apidiscovery.k8s.io` in this version.
     Aggregated(&'static str),
     /// Plain text, for logs and health.
@@ -168,7 +170,7 @@ impl Accepted {
     /// The `Content-Type` of the answer.
     pub(crate) fn content_type(self) -> &'static str {
         match self {
-            Self::Json => "application/json",
+            Self::Json | Self::Metadata(_) => "application/json",
             Self::Aggregated("v2") => {
                 "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
             }
@@ -181,8 +183,8 @@ impl Accepted {
     }
 
     /// The first representation that the client names and `offered` has. Other transformations
-    /// (`as=Table`, `as=PartialObjectMetadataList`) are passed over: a client that also takes the plain
-    /// object gets that, one that does not gets 406. Tables belong here, as a further variant.
+    /// (`as=Table`) are passed over: a client that also takes the plain object gets that, one that does not
+    /// gets 406. Tables belong here, as a further variant.
     pub(crate) fn negotiate(headers: &HeaderMap, offered: &[Self]) -> Result<Self, Status> {
         let mut ranges = headers
             .get_all(ACCEPT)
@@ -221,6 +223,9 @@ impl Accepted {
                 json && transformation == Some("APIGroupDiscoveryList")
                     && group == "apidiscovery.k8s.io"
                     && version == own
+            }
+            Self::Metadata(kind) => {
+                json && transformation == Some(kind) && group == "meta.k8s.io" && version == "v1"
             }
             // Clients ask for logs as JSON and take what they get, from the API server too.
             Self::Text => true,

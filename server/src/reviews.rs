@@ -21,7 +21,7 @@ use crate::absence::{Coverage, coverage};
 use crate::api::{Answer, Shared};
 use crate::protobuf;
 use crate::request::{Accepted, ObjectPath};
-use crate::status::Status;
+use crate::status::{Fault, Status, Subject};
 
 const RULES: &str = "cluster-resources/auth-cani-list/";
 const READ: [&str; 3] = ["get", "list", "watch"];
@@ -130,7 +130,7 @@ pub(crate) fn review(
     let mut answer = json!({
         "kind": kind,
         "apiVersion": format!("{group}/{version}"),
-        "metadata": { "creationTimestamp": null },
+        "metadata": {},
         "status": status,
     });
     if kind != "SelfSubjectReview" {
@@ -154,7 +154,11 @@ fn spec(kind: &str, request: &Request<Bytes>) -> Result<Value, Status> {
         "" | "application/json" => {
             let document: Value = serde_json::from_slice(request.body())
                 .map_err(|error| no_review(&error.to_string()))?;
-            Ok(document.get("spec").cloned().unwrap_or(json!({})))
+            match document.get("kind") {
+                Some(own) if own != kind => Err(no_review(&format!("its kind is {own}"))),
+                _ if !document.is_object() => Err(no_review("it is no object")),
+                _ => Ok(document.get("spec").cloned().unwrap_or(json!({}))),
+            }
         }
         "application/vnd.kubernetes.protobuf" => protobuf::review_spec(kind, request.body())
             .ok_or_else(|| no_review("the protobuf breaks off")),
@@ -172,10 +176,16 @@ fn access(shared: &Shared, spec: &Value) -> Result<Value, Status> {
         _ => {
             let rule =
                 "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+            let review = Subject {
+                group: "authorization.k8s.io",
+                resource: "SelfSubjectAccessReview",
+                name: "",
+            };
+            let fault = Fault::Value("null");
             return Err(Status::invalid(
-                "SelfSubjectAccessReview.authorization.k8s.io",
+                &review,
                 "spec.resourceAttributes",
-                None,
+                &fault,
                 rule,
             ));
         }

@@ -56,6 +56,16 @@ pub(crate) struct Subject<'a> {
     pub(crate) name: &'a str,
 }
 
+/// What is wrong with a field.
+pub(crate) enum Fault<'a> {
+    /// It has this value.
+    Value(&'a str),
+    /// It has this value, which is none of those known.
+    NotSupported(&'a str),
+    /// It is there.
+    Forbidden,
+}
+
 impl Subject<'_> {
     /// `pods`, `deployments.apps`
     pub(crate) fn qualified(&self) -> String {
@@ -146,14 +156,27 @@ impl Status {
 
     /// 405: a verb that changes something, on any path.
     pub(crate) fn read_only(verb: &str) -> Self {
-        Self::new(
+        let mut status = Self::new(
             405,
             "MethodNotAllowed",
             format!(
                 "the server does not allow this method on the requested resource: \
                  a bundle is read-only, {verb} changes nothing in it"
             ),
-        )
+        );
+        status.details = Some(Box::default());
+        status
+    }
+
+    /// 405: a resource that can only be created, as reviews are.
+    pub(crate) fn not_readable() -> Self {
+        let mut status = Self::new(
+            405,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+        );
+        status.details = Some(Box::default());
+        status
     }
 
     /// 405: the resource does not have the verb or the connection asked for.
@@ -205,29 +228,35 @@ impl Status {
         )
     }
 
-    /// 422: a parameter that is well-formed and means nothing.
+    /// 422: a field that is well-formed and means nothing. The subject is a kind here, `PodLogOptions`.
     pub(crate) fn invalid(
-        kind: &str,
+        subject: &Subject<'_>,
         field: &'static str,
-        value: Option<&str>,
+        fault: &Fault<'_>,
         rule: &str,
     ) -> Self {
-        let (reason, message) = match value {
-            Some(value) => (
+        let (reason, message) = match fault {
+            Fault::Value(value) => (
                 "FieldValueInvalid",
-                format!("{field}: Invalid value: {value}: {rule}"),
+                format!("Invalid value: {value}: {rule}"),
             ),
-            None => ("FieldValueForbidden", format!("{field}: Forbidden: {rule}")),
+            Fault::NotSupported(value) => (
+                "FieldValueNotSupported",
+                format!("Unsupported value: {value:?}: {rule}"),
+            ),
+            Fault::Forbidden => ("FieldValueForbidden", format!("Forbidden: {rule}")),
         };
-        let mut status = Self::new(422, "Invalid", format!("{kind} \"\" is invalid: {message}"));
+        let (qualified, name) = (subject.qualified(), subject.name);
+        let text = format!("{qualified} {name:?} is invalid: {field}: {message}");
+        let cause = Cause {
+            reason,
+            message,
+            field,
+        };
+        let mut status = Self::new(422, "Invalid", text);
         status.details = Some(Box::new(Details {
-            kind: kind.to_owned(),
-            causes: vec![Cause {
-                reason,
-                message,
-                field,
-            }],
-            ..Details::default()
+            causes: vec![cause],
+            ..subject.details()
         }));
         status
     }

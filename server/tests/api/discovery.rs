@@ -17,6 +17,7 @@ fn recorded() -> assay_server::BundleApi {
             { "name": "pods", "singularName": "pod", "namespaced": true, "kind": "Pod", "verbs": ["create", "get", "list"], "shortNames": ["po"], "categories": ["all"], "storageVersionHash": "x" },
             { "name": "pods/log", "singularName": "", "namespaced": true, "kind": "Pod", "verbs": ["get"] },
             { "name": "serviceaccounts/token", "singularName": "", "namespaced": true, "group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest", "verbs": ["create"] },
+            { "name": "tokenreviews", "singularName": "tokenreview", "namespaced": false, "kind": "TokenReview", "verbs": ["create"] },
             { "name": "serviceaccounts", "singularName": "serviceaccount", "namespaced": true, "kind": "ServiceAccount", "verbs": ["get"] },
         ] },
         { "groupVersion": "apps/v1", "resources": [
@@ -91,16 +92,16 @@ fn aggregated_discovery_tells_the_same() {
         resources[0],
         json!({
             "resource": "pods",
-            "responseKind": { "group": "", "version": "v1", "kind": "Pod" },
+            "responseKind": { "group": "", "version": "", "kind": "Pod" },
             "scope": "Namespaced",
             "singularResource": "pod",
             "verbs": ["create", "get", "list"],
             "shortNames": ["po"],
             "categories": ["all"],
-            "subresources": [{ "subresource": "log", "responseKind": { "group": "", "version": "v1", "kind": "Pod" }, "verbs": ["get"] }],
+            "subresources": [{ "subresource": "log", "responseKind": { "group": "", "version": "", "kind": "Pod" }, "verbs": ["get"] }],
         })
     );
-    let token = &resources[1]["subresources"][0]["responseKind"];
+    let token = &resources[2]["subresources"][0]["responseKind"];
     assert_eq!(
         token,
         &json!({ "group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest" })
@@ -112,6 +113,19 @@ fn aggregated_discovery_tells_the_same() {
     );
     assert_eq!(beta.json()["items"][0]["metadata"]["name"], "apps");
     assert_eq!(beta.json()["apiVersion"], "apidiscovery.k8s.io/v2beta1");
+}
+
+#[test]
+fn only_what_the_cluster_had_is_found() {
+    let api = recorded();
+    assert_eq!(
+        get(&api, "/api/v1/namespaces/a/pods/web/status")
+            .failure()
+            .2,
+        "the server could not find the requested resource"
+    );
+    let (code, reason, _) = get(&api, "/api/v1/tokenreviews").failure();
+    assert_eq!((code, reason.as_str()), (405, "MethodNotAllowed"));
 }
 
 #[test]

@@ -218,90 +218,111 @@ fn field_selectors_are_those_of_the_kind() {
     );
 }
 
+/// Path, `Accept`, code and reason.
+const REFUSED: &[(&str, &str, u16, &str)] = &[
+    (
+        "/api/v1/pods",
+        "application/vnd.kubernetes.protobuf",
+        406,
+        "NotAcceptable",
+    ),
+    (
+        "/api/v1/pods",
+        "application/json;as=Table;v=v1;g=meta.k8s.io",
+        406,
+        "NotAcceptable",
+    ),
+    (
+        "/api/v1/pods?watch=true",
+        "application/json",
+        405,
+        "MethodNotAllowed",
+    ),
+    (
+        "/api/v1/watch/pods",
+        "application/json",
+        405,
+        "MethodNotAllowed",
+    ),
+    (
+        "/api/v1/pods?limit=many",
+        "application/json",
+        400,
+        "BadRequest",
+    ),
+    (
+        "/api/v1/pods?continue=%21",
+        "application/json",
+        400,
+        "BadRequest",
+    ),
+    (
+        "/api/v1/pods?continue=e30",
+        "application/json",
+        400,
+        "BadRequest",
+    ),
+    (
+        "/api/v1/pods?resourceVersionMatch=Exact",
+        "application/json",
+        422,
+        "Invalid",
+    ),
+    (
+        "/api/v1/pods?resourceVersion=abc",
+        "application/json",
+        400,
+        "BadRequest",
+    ),
+    (
+        "/api/v1/pods?resourceVersion=0&resourceVersionMatch=Exact",
+        "application/json",
+        422,
+        "Invalid",
+    ),
+    (
+        "/api/v1/pods?resourceVersion=1&resourceVersionMatch=Newest",
+        "application/json",
+        422,
+        "Invalid",
+    ),
+    ("/api/v1/pods/one", "application/json", 404, "NotFound"),
+    (
+        "/api/v1/namespaces/a/nodes",
+        "application/json",
+        404,
+        "NotFound",
+    ),
+    ("/api/v1/unicorns", "application/json", 404, "NotFound"),
+    (
+        "/apis/nope.example.com/v1/unicorns",
+        "application/json",
+        404,
+        "NotFound",
+    ),
+    (
+        "/api/v1/namespaces/a/pods/one/exec",
+        "application/json",
+        405,
+        "MethodNotAllowed",
+    ),
+    (
+        "/api/v1/namespaces/a/pods/one/unicorn",
+        "application/json",
+        404,
+        "NotFound",
+    ),
+    ("/metrics", "application/json", 404, "NotFound"),
+    ("/api/v2/pods", "application/json", 404, "NotFound"),
+];
+
 #[test]
 fn what_is_not_understood_is_refused_in_the_words_of_the_api() {
     let api = api(&[(
         "cluster-resources/pods/a.json",
         list("Pod", "v1", &[pod("a", "one", &["c"])]),
     )]);
-    for (path, accept, code, reason) in [
-        (
-            "/api/v1/pods",
-            "application/vnd.kubernetes.protobuf",
-            406,
-            "NotAcceptable",
-        ),
-        (
-            "/api/v1/pods",
-            "application/json;as=Table;v=v1;g=meta.k8s.io",
-            406,
-            "NotAcceptable",
-        ),
-        (
-            "/api/v1/pods?watch=true",
-            "application/json",
-            405,
-            "MethodNotAllowed",
-        ),
-        (
-            "/api/v1/watch/pods",
-            "application/json",
-            405,
-            "MethodNotAllowed",
-        ),
-        (
-            "/api/v1/pods?limit=many",
-            "application/json",
-            400,
-            "BadRequest",
-        ),
-        (
-            "/api/v1/pods?continue=%21",
-            "application/json",
-            400,
-            "BadRequest",
-        ),
-        (
-            "/api/v1/pods?continue=e30",
-            "application/json",
-            400,
-            "BadRequest",
-        ),
-        (
-            "/api/v1/pods?resourceVersionMatch=Exact",
-            "application/json",
-            422,
-            "Invalid",
-        ),
-        ("/api/v1/pods/one", "application/json", 404, "NotFound"),
-        (
-            "/api/v1/namespaces/a/nodes",
-            "application/json",
-            404,
-            "NotFound",
-        ),
-        ("/api/v1/unicorns", "application/json", 404, "NotFound"),
-        (
-            "/apis/nope.example.com/v1/unicorns",
-            "application/json",
-            404,
-            "NotFound",
-        ),
-        (
-            "/api/v1/namespaces/a/pods/one/exec",
-            "application/json",
-            405,
-            "MethodNotAllowed",
-        ),
-        (
-            "/api/v1/namespaces/a/pods/one/unicorn",
-            "application/json",
-            404,
-            "NotFound",
-        ),
-        ("/metrics", "application/json", 404, "NotFound"),
-        ("/api/v2/pods", "application/json", 404, "NotFound"),
-    ] {
+    for (path, accept, code, reason) in REFUSED.iter().copied() {
         let (found, why, _) = accepting(&api, path, accept).failure();
         assert_eq!((found, why.as_str()), (code, reason), "{path}");
     }
@@ -315,6 +336,37 @@ fn what_is_not_understood_is_refused_in_the_words_of_the_api() {
     assert_eq!(unknown, "the server could not find the requested resource");
     let plain = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
     assert_eq!(accepting(&api, "/api/v1/pods", plain).names(), ["a/one"]);
+}
+
+#[test]
+fn metadata_can_be_had_alone() {
+    let mut web = pod("a", "web", &["c"]);
+    web["metadata"]["labels"] = json!({ "app": "web" });
+    let api = api(&[(
+        "cluster-resources/pods/a.json",
+        list("Pod", "v1", &[web.clone()]),
+    )]);
+    let expected = json!({
+        "kind": "PartialObjectMetadata",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": web["metadata"],
+    });
+    let one = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
+    assert_eq!(
+        accepting(&api, "/api/v1/namespaces/a/pods/web", one).json(),
+        expected
+    );
+    let many = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
+    let all = accepting(&api, "/api/v1/pods", many).json();
+    assert_eq!(
+        (&all["kind"], &all["apiVersion"], &all["items"]),
+        (
+            &json!("PartialObjectMetadataList"),
+            &json!("meta.k8s.io/v1"),
+            &json!([expected])
+        )
+    );
+    assert_eq!(accepting(&api, "/api/v1/pods", one).failure().0, 406);
 }
 
 #[test]

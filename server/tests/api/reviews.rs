@@ -182,7 +182,9 @@ fn reviews_are_checked_like_any_request() {
     assert_eq!(me.code, 201);
     assert!(me.json()["status"]["userInfo"]["username"].is_string());
     assert_eq!(post(&api, ACCESS, &json!({ "spec": {} })).failure().0, 422);
-    assert_eq!(post(&api, ACCESS, &json!("no object")).failure().0, 422);
+    for body in [json!("no object"), json!([]), json!({ "kind": "Pod" })] {
+        assert_eq!(post(&api, ACCESS, &body).failure().0, 400, "{body}");
+    }
     assert_eq!(
         post(
             &api,

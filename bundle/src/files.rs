@@ -215,6 +215,15 @@ impl Files {
         Ok(bytes)
     }
 
+    /// Where a link leads, from the bundle's root; `None` for a file and for what is not there.
+    #[must_use]
+    pub fn link_target(&self, path: &str) -> Option<BundlePath> {
+        match self.entries.get(path) {
+            Some(Node::Link { target, .. }) => Some(target.clone()),
+            _ => None,
+        }
+    }
+
     /// A file's length in bytes, following links.
     pub fn length(&self, path: &str) -> Result<u64, ReadError> {
         self.file(path).map(|(_, content)| content.size())

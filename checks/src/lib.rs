@@ -7,6 +7,7 @@
 pub mod cluster;
 pub mod collector;
 pub mod collectors;
+pub mod fetch;
 pub mod host;
 pub mod run;
 #[cfg(test)]

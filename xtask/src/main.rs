@@ -13,6 +13,7 @@ mod debian;
 mod deny;
 mod generate;
 mod guard;
+mod record;
 mod rig;
 mod static_binary;
 mod test;
@@ -41,6 +42,8 @@ enum Task {
     Conformance(conformance::ConformanceTask),
     /// Measure every budget and write docs/benchmarks.md
     Bench(bench::BenchTask),
+    /// Record the cluster that `assay demo` serves
+    Record(record::RecordTask),
     /// Every test: without servers, against real ones, against a real node
     Test(test::TestTask),
 }
@@ -53,6 +56,7 @@ fn project_root() -> PathBuf {
 
 fn main() -> ExitCode {
     let result = match Task::parse() {
+        Task::Record(task) => record::record(&task),
         Task::Rig(task) => rig::run(task),
         Task::Deny => deny::check(&project_root()),
         Task::Guard => guard::guard(),

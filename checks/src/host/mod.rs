@@ -1,4 +1,4 @@
 //! The host: the only door to `/proc`, `/sys`, `/etc` and programs.
 /// The machine this runs on.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Host {}

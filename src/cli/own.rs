@@ -1,0 +1,199 @@
+//! `assay`: our own command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use super::connection::Connection;
+use super::{Done, analyze, collect, demo, redact, reference, serve};
+
+/// Preflight checks and support bundles for software that runs in other people's Kubernetes clusters.
+#[derive(Debug, Parser)]
+#[command(
+    name = "assay",
+    version,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 all passed, 1 could not do it, 2 the spec is wrong, 3 a check failed, 4 a check warned,\n\
+                  5 something that the spec names was not collected or not evaluated.\n\n\
+                  Try `assay demo`: it needs no cluster."
+)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: Global,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Global {
+    #[command(flatten)]
+    pub(super) connection: Connection,
+    /// Log every request and decision on stderr, without secrets
+    #[arg(long, short = 'v', global = true)]
+    pub(super) debug: bool,
+    /// No progress on stderr
+    #[arg(long, short = 'q', global = true)]
+    pub(super) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Collect what a spec asks for, judge it, and say pass, warn, fail or unknown
+    #[command(after_help = "Example: kubectl assay preflight preflight.yaml --format json")]
+    Preflight(Collecting),
+    /// Collect what a spec asks for into a support bundle
+    #[command(after_help = "Example: assay collect support-bundle.yaml -o bundle.tar.gz")]
+    Collect(Collecting),
+    /// Judge an existing bundle by a spec
+    #[command(after_help = "Example: assay analyze --bundle support-bundle.tar.gz preflight.yaml")]
+    Analyze(analyze::Arguments),
+    /// Mask secrets in an existing bundle, into a new one
+    #[command(
+        after_help = "Example: assay redact support-bundle.tar.gz -o clean.tar.gz redactors.yaml"
+    )]
+    Redact(redact::Arguments),
+    /// Serve a bundle as a read-only Kubernetes API for kubectl
+    #[command(after_help = "Example: assay serve support-bundle.tar.gz\n         \
+                            kubectl --kubeconfig ./assay-kubeconfig get pods -A -o json")]
+    Serve(serve::Arguments),
+    /// Run a preflight against a recorded cluster, with nothing else installed
+    #[command(after_help = "Example: assay demo")]
+    Demo(demo::Arguments),
+    /// Explain a collector or an analyzer, or all of them
+    #[command(after_help = "Example: assay explain nodeResources")]
+    Explain(reference::Explain),
+    /// Print the JSON Schema of specs
+    #[command(after_help = "Example: assay schema > schema.json")]
+    Schema,
+}
+
+/// The flags of `preflight` and `collect`.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Collecting {
+    /// Specs: files, `-`, URLs, secret/NAMESPACE/NAME[/KEY], configmap/NAMESPACE/NAME[/KEY]
+    #[arg(required = true, value_name = "SPEC")]
+    pub(super) specs: Vec<String>,
+    #[command(flatten)]
+    pub(super) output: Output,
+    #[command(flatten)]
+    pub(super) redaction: Redaction,
+    /// Where the bundle goes [default: preflightbundle-TIME.tar.gz or support-bundle-TIME.tar.gz here]
+    #[arg(long = "output", short = 'o', value_name = "FILE")]
+    pub(super) bundle: Option<PathBuf>,
+    /// Longest time for the whole run; what is there by then is bundled and judged
+    #[arg(long, value_name = "DURATION", default_value = "15m")]
+    pub(super) deadline: String,
+    /// Collect logs since this time (RFC 3339)
+    #[arg(long, value_name = "TIME", conflicts_with = "since")]
+    pub(super) since_time: Option<String>,
+    /// Collect logs of this last stretch, as 5m or 2h
+    #[arg(long, value_name = "DURATION")]
+    pub(super) since: Option<String>,
+    /// Do not follow a spec's `uri` to a newer spec
+    #[arg(long)]
+    pub(super) no_uri: bool,
+    /// Refuse to collect at all when a permission is missing, instead of collecting the rest
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        default_missing_value = "true",
+        action = clap::ArgAction::Set,
+        hide_short_help = true
+    )]
+    pub(super) collect_without_permissions: bool,
+}
+
+/// How a report is printed and when it fails.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Output {
+    /// Form of the report on stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+    /// Exit 0 unless a verdict is at least this bad
+    #[arg(long, value_enum, value_name = "VERDICT")]
+    pub(super) fail_on: Option<FailOn>,
+}
+
+/// Forms of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum Format {
+    /// For a person
+    #[default]
+    Human,
+    /// One JSON object
+    Json,
+    /// The same as YAML
+    Yaml,
+}
+
+/// The least bad verdict that is not exit 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum FailOn {
+    /// Failed checks only
+    Fail,
+    /// Failed or warned checks
+    Warn,
+    /// Anything but a pass
+    Unknown,
+}
+
+/// What is masked.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Redaction")]
+pub(super) struct Redaction {
+    /// Further redactors: specs of kind Redactor; repeatable
+    #[arg(long, value_name = "SPEC", value_delimiter = ',')]
+    pub(super) redactors: Vec<String>,
+    /// Which default redactors run
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) redact_profile: Profile,
+    /// Mask secrets; `--redact=false` writes them in clear
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        default_missing_value = "true",
+        action = clap::ArgAction::Set,
+        hide_short_help = true
+    )]
+    pub(super) redact: bool,
+}
+
+/// Default redactors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum Profile {
+    /// Troubleshoot's, and what its patterns miss
+    #[default]
+    Standard,
+    /// Troubleshoot's only
+    Troubleshoot,
+}
+
+impl From<Profile> for bundle::Profile {
+    fn from(profile: Profile) -> Self {
+        match profile {
+            Profile::Standard => Self::Standard,
+            Profile::Troubleshoot => Self::Troubleshoot,
+        }
+    }
+}
+
+/// Runs the command.
+pub(super) fn run(arguments: Arguments) -> Done {
+    let Arguments { command, global } = arguments;
+    super::log::start(global.debug);
+    match command {
+        Command::Preflight(flags) => collect::own(collect::Kind::Preflight, flags, &global),
+        Command::Collect(flags) => collect::own(collect::Kind::SupportBundle, flags, &global),
+        Command::Analyze(flags) => analyze::own(&flags, &global),
+        Command::Redact(flags) => redact::run(&flags, &global),
+        Command::Serve(flags) => serve::run(&flags, &global),
+        Command::Demo(flags) => demo::run(&flags, &global),
+        Command::Explain(flags) => reference::explain(&flags),
+        Command::Schema => reference::schema(),
+    }
+}

@@ -1,0 +1,195 @@
+//! The report for a person at a terminal.
+
+use std::fmt::Write as _;
+
+use analyzers::Verdict;
+use bundle::manifest::Outcome;
+
+use crate::report::Report;
+
+/// How to draw.
+#[derive(Debug, Clone, Copy)]
+pub struct Style {
+    /// Colours, and control characters of foreign text removed.
+    pub terminal: bool,
+}
+
+/// The whole report.
+#[must_use]
+pub fn human(report: &Report, style: Style) -> String {
+    let mut page = Page {
+        text: String::new(),
+        style,
+    };
+    for verdict in [Verdict::Fail, Verdict::Warn] {
+        for finding in report.with(verdict) {
+            page.finding(verdict, finding);
+        }
+    }
+    for check in report.unknown() {
+        page.heading("unknown", YELLOW, &check.title, check.strict);
+        page.line(&check.message);
+    }
+    for finding in report.with(Verdict::Pass) {
+        page.finding(Verdict::Pass, finding);
+    }
+    for check in report.not_applicable() {
+        page.heading("n/a", DIM, &check.title, false);
+        page.line(&check.message);
+    }
+    page.missing(report);
+    page.closing(report);
+    page.text
+}
+
+const RED: &str = "31";
+const GREEN: &str = "32";
+const YELLOW: &str = "33";
+const DIM: &str = "2";
+const BOLD: &str = "1";
+
+/// How many gaps of one collector are spelt out; the manifest has all of them.
+const GAPS_SHOWN: usize = 5;
+
+struct Page {
+    text: String,
+    style: Style,
+}
+
+impl Page {
+    fn paint(&self, colour: &str, text: &str) -> String {
+        if self.style.terminal {
+            format!("\x1b[{colour}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    fn clean(&self, text: &str) -> String {
+        if self.style.terminal {
+            printable(text)
+        } else {
+            text.to_owned()
+        }
+    }
+
+    fn heading(&mut self, label: &str, colour: &str, title: &str, strict: bool) {
+        let label = self.paint(colour, &format!("{label:<7}"));
+        let title = self.paint(BOLD, &self.clean(title));
+        let strict = if strict { "  (strict)" } else { "" };
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.text, "{label} {title}{strict}");
+    }
+
+    fn line(&mut self, text: &str) {
+        for line in self.clean(text).lines() {
+            let _ = writeln!(self.text, "        {line}");
+        }
+    }
+
+    fn labelled(&mut self, label: &str, text: &str) {
+        if !text.is_empty() {
+            let label = self.paint(DIM, label);
+            let text = self.clean(text);
+            let _ = writeln!(self.text, "        {label} {text}");
+        }
+    }
+
+    fn finding(&mut self, verdict: Verdict, finding: &analyzers::Finding) {
+        let (label, colour) = match verdict {
+            Verdict::Pass => ("pass", GREEN),
+            Verdict::Warn => ("warn", YELLOW),
+            Verdict::Fail => ("fail", RED),
+        };
+        self.heading(label, colour, &finding.title, finding.strict);
+        self.line(&finding.message);
+        self.labelled("read:", &finding.observed);
+        if verdict != Verdict::Pass {
+            self.labelled("do:  ", &finding.remedy);
+            self.labelled("see: ", &finding.uri);
+        }
+    }
+
+    fn missing(&mut self, report: &Report) {
+        for record in report.incomplete() {
+            let what = match record.outcome {
+                Outcome::Failed => "failed",
+                Outcome::Refused => "not permitted",
+                Outcome::Cancelled => "cut short",
+                Outcome::Partial | Outcome::Complete | Outcome::Excluded => "incomplete",
+            };
+            self.heading(
+                "missing",
+                YELLOW,
+                &format!("{}: {what}", record.title),
+                false,
+            );
+            for gap in record.gaps.iter().take(GAPS_SHOWN) {
+                self.line(&gap.detail);
+            }
+            if record.gaps.len() > GAPS_SHOWN {
+                let more = record.gaps.len() - GAPS_SHOWN;
+                self.line(&format!(
+                    "… and {more} more, listed in the bundle's manifest.json"
+                ));
+            }
+        }
+    }
+
+    fn closing(&mut self, report: &Report) {
+        let counts = [
+            ("failed", report.with(Verdict::Fail).count()),
+            ("warned", report.with(Verdict::Warn).count()),
+            ("unknown", report.unknown().count()),
+            ("passed", report.with(Verdict::Pass).count()),
+            ("not applicable", report.not_applicable().count()),
+        ];
+        let total: usize = counts.iter().map(|(_, count)| count).sum();
+        let parts: Vec<String> = counts
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(label, count)| format!("{count} {label}"))
+            .collect();
+        if total > 0 {
+            let name = self.clean(&report.name);
+            let _ = writeln!(
+                self.text,
+                "\n{name}: {total} {}: {}",
+                if total == 1 { "result" } else { "results" },
+                parts.join(", ")
+            );
+        }
+        if let Some(bundle) = &report.bundle {
+            let _ = writeln!(self.text, "Bundle: {}", bundle.display());
+        }
+    }
+}
+
+/// Text from a cluster without what a terminal would act on: control characters but for the line end, and the
+/// marks that reorder text.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .filter(|character| {
+            *character == '\n'
+                || !(character.is_control()
+                    || matches!(
+                        character,
+                        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+                    ))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_sequences_do_not_reach_the_terminal() {
+        assert_eq!(
+            printable("a\x1b[2Jb\u{9b}31mc\rd\u{202e}e\nf"),
+            "a[2Jb31mcde\nf"
+        );
+    }
+}

@@ -344,6 +344,7 @@ pub(crate) async fn collect(
         ending: ran.ending.clone(),
         redaction: bundle::manifest::Redaction::default(),
         collectors: ran.records.clone(),
+        lost: Vec::new(),
     };
     Collected {
         record: ran.records.remove(0),

@@ -153,12 +153,13 @@ impl Recorder<'_> {
     }
 
     fn kubectl(&self, arguments: &[&str]) -> Result<String> {
-        output(self.rig.command("kubectl")?.args(arguments))
+        output(self.rig.inside().command("kubectl")?.args(arguments))
     }
 
     fn apply(&self, manifests: &str) -> Result<()> {
         let mut child = self
             .rig
+            .inside()
             .command("kubectl")?
             .args(["apply", "--server-side", "-f", "-"])
             .stdin(Stdio::piped())
@@ -298,6 +299,7 @@ impl Recorder<'_> {
         let assay = self.root.join("target/debug/assay");
         run(self
             .rig
+            .inside()
             .command(&assay.to_string_lossy())?
             .arg("collect")
             .arg(&spec)

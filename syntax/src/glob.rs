@@ -330,16 +330,12 @@ fn range(
 }
 
 fn push_class_char(regex: &mut String, c: char) {
-    if !c.is_alphanumeric() {
-        regex.push('\\');
-        if !c.is_ascii_punctuation() {
-            // Blanks and control characters may not be escaped by a backslash alone.
-            // Writing to a String cannot fail.
-            let _ = write!(regex, "x{{{:x}}}", u32::from(c));
-            return;
-        }
+    if c.is_alphanumeric() {
+        regex.push(c);
+    } else {
+        // By its number: a backslash makes an assertion of some. Writing to a String cannot fail.
+        let _ = write!(regex, "\\x{{{:x}}}", u32::from(c));
     }
-    regex.push(c);
 }
 
 #[cfg(test)]
@@ -419,6 +415,8 @@ mod tests {
             ("[a-c]x", "bx", true),
             ("[^a]x", "^x", true),
             ("[.*]", "*", true),
+            ("[<>-]", ">", true),
+            ("[ -~]", "^", true),
             ("a.b", "axb", false),
             ("a\\*", "a*", true),
             ("?", "/", false),

@@ -11,6 +11,8 @@ use std::cmp::Ordering;
 
 use serde_json::{Number, Value};
 
+use crate::quote::unquote;
+
 /// Values visited before an evaluation is given up: a spec's path must not cost more than its document.
 const MAX_STEPS: usize = 10_000_000;
 /// Open `{range}`s.
@@ -221,7 +223,12 @@ impl<'a> Parser<'a> {
                 Some(c) if c == quote => {
                     let inside = &self.text[start..self.position - 1];
                     if !inside.ends_with('\\') {
-                        return unquote(inside, quote).map(Node::Text);
+                        return match unquote(inside, quote) {
+                            Some(text) => Ok(Node::Text(text)),
+                            None => error(format!(
+                                "unquote string {quote}{inside}{quote} error invalid syntax"
+                            )),
+                        };
                     }
                 }
                 Some(_) => {}
@@ -341,58 +348,6 @@ fn slice(text: &str) -> Result<Slice, JsonPathError> {
         end,
         derived,
         step: number(2)?,
-    })
-}
-
-/// Resolves the escapes of Go `strconv.UnquoteChar`.
-fn unquote(text: &str, quote: char) -> Result<String, JsonPathError> {
-    let invalid = || {
-        JsonPathError(format!(
-            "unquote string {quote}{text}{quote} error invalid syntax"
-        ))
-    };
-    let mut unquoted = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        unquoted.push_str(&rest[..at]);
-        let escape = rest[at + 1..].chars().next().ok_or_else(invalid)?;
-        rest = &rest[at + 1 + escape.len_utf8()..];
-        let (digits, radix) = match escape {
-            'x' => (2, 16),
-            'u' => (4, 16),
-            'U' => (8, 16),
-            '0'..='7' => (2, 8),
-            _ => (0, 0),
-        };
-        let c = if radix == 0 {
-            simple_escape(escape, quote).ok_or_else(invalid)?
-        } else {
-            let code = rest.get(..digits).ok_or_else(invalid)?;
-            rest = &rest[digits..];
-            let first = escape.to_digit(8).filter(|_| radix == 8).unwrap_or(0) * 64;
-            let code = u32::from_str_radix(code, radix).map_err(|_| invalid())?;
-            code.checked_add(first)
-                .and_then(char::from_u32)
-                .ok_or_else(invalid)?
-        };
-        unquoted.push(c);
-    }
-    unquoted.push_str(rest);
-    Ok(unquoted)
-}
-
-fn simple_escape(escape: char, quote: char) -> Option<char> {
-    Some(match escape {
-        'a' => '\x07',
-        'b' => '\x08',
-        'f' => '\x0c',
-        'n' => '\n',
-        'r' => '\r',
-        't' => '\t',
-        'v' => '\x0b',
-        '\\' => '\\',
-        c if c == quote => c,
-        _ => return None,
     })
 }
 

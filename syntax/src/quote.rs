@@ -75,6 +75,59 @@ fn push_escaped(quoted: &mut String, c: char, delimiter: char, ascii: bool) {
     }
 }
 
+/// Resolves the escapes of a text in `quote`s, without these, as `strconv.Unquote` does; `None` where it is
+/// malformed. Bytes that are no UTF-8 (`\xff`) become replacement characters.
+#[must_use]
+pub fn unquote(text: &str, quote: char) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        bytes.extend_from_slice(&rest.as_bytes()[..at]);
+        let escape = rest[at + 1..].chars().next()?;
+        rest = &rest[at + 1 + escape.len_utf8()..];
+        let (digits, radix) = match escape {
+            'x' => (2, 16),
+            'u' => (4, 16),
+            'U' => (8, 16),
+            '0'..='7' => (2, 8),
+            _ => {
+                bytes.extend_from_slice(
+                    simple_escape(escape, quote)?
+                        .encode_utf8(&mut [0; 4])
+                        .as_bytes(),
+                );
+                continue;
+            }
+        };
+        let code = rest.get(..digits)?;
+        rest = &rest[digits..];
+        let first = escape.to_digit(8).filter(|_| radix == 8).unwrap_or(0) * 64;
+        let code = u32::from_str_radix(code, radix).ok()?.checked_add(first)?;
+        if matches!(escape, 'u' | 'U') {
+            bytes.extend_from_slice(char::from_u32(code)?.encode_utf8(&mut [0; 4]).as_bytes());
+        } else {
+            bytes.push(u8::try_from(code).ok()?);
+        }
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn simple_escape(escape: char, quote: char) -> Option<char> {
+    Some(match escape {
+        'a' => '\x07',
+        'b' => '\x08',
+        'f' => '\x0c',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'v' => '\x0b',
+        '\\' => '\\',
+        c if c == quote => c,
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,5 +148,25 @@ mod tests {
         assert_eq!(quote_ascii("é😀"), r#""\u00e9\U0001f600""#);
         assert_eq!(quote_char('\''), r"'\''");
         assert_eq!(quote_char('"'), "'\"'");
+    }
+
+    #[test]
+    fn unquoted_as_go_does() {
+        for (text, expected) in [
+            ("", Some("")),
+            (r#"a\"b\\c\n"#, Some("a\"b\\c\n")),
+            (r"\x41\101\u00e9\U0001f600", Some("AAé😀")),
+            (r"\xc3\xa9", Some("é")),
+            (r"\xff", Some("\u{fffd}")),
+            (r"\'", None),
+            (r"\z", None),
+            (r"\x4", None),
+            (r"\777", None),
+            (r"\ud800", None),
+            ("\\", None),
+        ] {
+            assert_eq!(unquote(text, '"').as_deref(), expected, "{text}");
+        }
+        assert_eq!(unquote(r"\'", '\'').as_deref(), Some("'"));
     }
 }

@@ -73,6 +73,14 @@ impl Reply {
         self
     }
 
+    /// A redirect.
+    pub(crate) fn moved(self, location: &str) -> Self {
+        Self {
+            status: 302,
+            ..self.header("location", location)
+        }
+    }
+
     /// The same answer with something else in its body.
     pub(crate) fn replacing(mut self, old: &str, new: &str) -> Self {
         for part in &mut self.parts {
@@ -343,6 +351,7 @@ pub(crate) async fn collect(
         finished_at: now,
         ending: ran.ending.clone(),
         redaction: bundle::manifest::Redaction::default(),
+        lost: Vec::new(),
         collectors: ran.records.clone(),
         lost: Vec::new(),
     };

@@ -1,15 +1,19 @@
 //! From flags, environment and kubeconfig to a client: the way kubectl reads them.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::header::USER_AGENT;
-use http::{HeaderValue, Uri};
-use kube::config::{AuthInfo, ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use http::{HeaderValue, Uri, header};
+use hyper_util::client::proxy::matcher::Matcher;
+use jiff::Timestamp;
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
 
+use super::access::{Access, AccessError};
 use super::error::chain;
 use super::request::Timing;
+use super::{USER_AGENT, certificate};
 
 /// How to reach the cluster: kubectl's global flags.
 #[derive(Debug, Clone, Default)]
@@ -104,6 +108,16 @@ pub enum ConnectError {
         /// Those that are there.
         known: String,
     },
+    /// The client certificate is no longer valid.
+    #[error(
+        "the client certificate of the kubeconfig {path} expired at {expired}; renew it, or fetch a new kubeconfig"
+    )]
+    Expired {
+        /// The file or files.
+        path: String,
+        /// When.
+        expired: Timestamp,
+    },
     /// A credential plugin failed.
     #[error("the kubeconfig's credential plugin {command:?} {reason}; run it by hand to see why")]
     Plugin {
@@ -122,12 +136,9 @@ pub enum ConnectError {
     },
 }
 
-/// How long a credential plugin may take: long enough for a browser login, short enough to end.
-const PLUGIN_DEADLINE: Duration = Duration::from_mins(1);
-
 /// A client and what is known of it.
 pub(super) struct Connected {
-    pub(super) client: kube::Client,
+    pub(super) access: Access,
     pub(super) server: String,
     pub(super) namespace: String,
     pub(super) timing: Timing,
@@ -137,25 +148,37 @@ pub(super) async fn connect(options: &Options) -> Result<Connected, ConnectError
     let source = Source::of(options);
     let mut config = configuration(options, &source).await?;
     apply(options, &source, &mut config)?;
+    if let Some(expired) = certificate::expired(&config.auth_info) {
+        return Err(ConnectError::Expired {
+            path: source.shown,
+            expired,
+        });
+    }
     let timing = Timing::with_request_timeout(options.request_timeout);
     config.connect_timeout = Some(timing.connect);
     config.read_timeout = None;
     config.default_retry = false;
     config
         .headers
-        .push((USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE)));
+        .push((header::USER_AGENT, HeaderValue::from_static(USER_AGENT)));
     let server = config.cluster_url.to_string();
     let namespace = config.default_namespace.clone();
-    let client = client(config, &source).await?;
+    let command = config.auth_info.exec.as_ref();
+    let command = command.and_then(|exec| exec.command.clone());
+    let access = Access::open(config).await.map_err(|error| match error {
+        AccessError::Plugin(reason) => ConnectError::Plugin {
+            command: command.unwrap_or_default(),
+            reason,
+        },
+        AccessError::Client(reason) => source.unusable(reason),
+    })?;
     Ok(Connected {
-        client,
+        access,
         server,
         namespace,
         timing,
     })
 }
-
-const USER_AGENT_VALUE: &str = concat!("assay/", env!("CARGO_PKG_VERSION"));
 
 /// Where the configuration comes from.
 struct Source {
@@ -192,7 +215,7 @@ async fn configuration(options: &Options, source: &Source) -> Result<kube::Confi
         Err(error) if source.explicit.is_none() && is_absent(&error) => None,
         Err(error) => return Err(kubeconfig_error(error, source)),
     };
-    let Some(mut kubeconfig) = kubeconfig.filter(|found| !found.contexts.is_empty()) else {
+    let Some(kubeconfig) = kubeconfig.filter(|found| !found.contexts.is_empty()) else {
         return without_kubeconfig(options, source);
     };
     let known = kubeconfig
@@ -212,36 +235,42 @@ async fn configuration(options: &Options, source: &Source) -> Result<kube::Confi
             known,
         });
     };
-    if !kubeconfig.contexts.iter().any(|each| each.name == name) {
+    let context = kubeconfig.contexts.iter().find(|each| each.name == name);
+    let Some(context) = context else {
         return Err(ConnectError::NoContext {
             path: source.shown.clone(),
             name,
             known,
         });
-    }
-    for user in &mut kubeconfig.auth_infos {
-        if let Some(auth) = &mut user.auth_info {
-            silence(auth);
-        }
-    }
+    };
+    let of_context = context.context.as_ref().map(|context| &context.cluster);
+    let has_proxy = options.cluster.as_ref().or(of_context).is_some_and(|name| {
+        let mut clusters = kubeconfig.clusters.iter();
+        let cluster = clusters.find(|each| each.name == *name);
+        let proxy = cluster.and_then(|each| each.cluster.as_ref()?.proxy_url.as_deref());
+        proxy.is_some_and(|proxy| !proxy.is_empty())
+    });
     let selection = KubeConfigOptions {
         context: Some(name),
         cluster: options.cluster.clone(),
         user: options.user.clone(),
     };
-    kube::Config::from_custom_kubeconfig(kubeconfig, &selection)
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &selection)
         .await
-        .map_err(|error| source.unusable(chain(&error)))
+        .map_err(|error| source.unusable(chain(&error)))?;
+    if !has_proxy && !uses_environment_proxy(&config.cluster_url) {
+        config.proxy_url = None;
+    }
+    Ok(config)
 }
 
-/// Off a terminal a plugin gets no stdin to prompt on, and its stderr comes back to us.
-fn silence(auth: &mut AuthInfo) {
-    use std::io::IsTerminal;
-    if let Some(exec) = &mut auth.exec
-        && !std::io::stdin().is_terminal()
-    {
-        exec.interactive_mode = Some(ExecInteractiveMode::Never);
-    }
+/// Whether the environment's proxy is meant for this server, as Go decides it: not for loopback, and not
+/// where `NO_PROXY` excludes it. (The client library asks `NO_PROXY` about the proxy instead.)
+fn uses_environment_proxy(server: &Uri) -> bool {
+    let host = server.host().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    let loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+    !loopback && Matcher::from_env().intercept(server).is_some()
 }
 
 fn is_absent(error: &KubeconfigError) -> bool {
@@ -255,10 +284,27 @@ fn is_absent(error: &KubeconfigError) -> bool {
 fn kubeconfig_error(error: KubeconfigError, source: &Source) -> ConnectError {
     match error {
         KubeconfigError::ReadConfig(source, path) => ConnectError::Read { path, source },
+        KubeconfigError::Parse(error) => ConnectError::Parse {
+            path: source.shown.clone(),
+            reason: place(&error.to_string()),
+        },
         other => ConnectError::Parse {
             path: source.shown.clone(),
             reason: chain(&other),
         },
+    }
+}
+
+/// Where a YAML error is. Its words quote the file, and the file holds credentials.
+fn place(error: &str) -> String {
+    let mut words = error
+        .split([' ', ':', '\n'])
+        .skip_while(|word| *word != "line");
+    match (words.nth(1), words.next(), words.next()) {
+        (Some(line), Some("column"), Some(column)) => {
+            format!("it cannot be read as one at line {line}, column {column}")
+        }
+        _ => "it cannot be read as one".to_owned(),
     }
 }
 
@@ -301,7 +347,7 @@ fn apply(
             path: path.clone(),
             source: error,
         })?;
-        config.root_cert = Some(certificates(&pem).ok_or_else(|| {
+        config.root_cert = Some(certificate::certificates(&pem).ok_or_else(|| {
             source.unusable(format!("{} holds no PEM certificate", path.display()))
         })?);
         config.root_cert_file = None;
@@ -341,72 +387,171 @@ fn apply(
     Ok(())
 }
 
-/// The certificates of a PEM text as DER.
-fn certificates(pem: &[u8]) -> Option<Vec<Vec<u8>>> {
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Cluster;
+    use crate::testing::{Reply, Server};
     use base64::Engine;
-    let text = std::str::from_utf8(pem).ok()?;
-    let mut found = Vec::new();
-    for part in text.split("-----BEGIN CERTIFICATE-----").skip(1) {
-        let body = part.split("-----END CERTIFICATE-----").next()?;
-        let packed: String = body.split_whitespace().collect();
-        found.push(
-            base64::engine::general_purpose::STANDARD
-                .decode(packed)
-                .ok()?,
+    use base64::engine::general_purpose::STANDARD;
+
+    /// A kubeconfig in a folder of its own, and the options that name it.
+    struct File {
+        _folder: tempfile::TempDir,
+        options: Options,
+    }
+
+    fn file(text: &str) -> File {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("config");
+        std::fs::write(&path, text).expect("a file in it");
+        File {
+            _folder: folder,
+            options: Options {
+                kubeconfig: Some(path),
+                ..Options::default()
+            },
+        }
+    }
+
+    fn kubeconfig(server: &str, user: &str) -> String {
+        format!(
+            "apiVersion: v1
+kind: Config
+clusters: [{{name: c, cluster: {{server: {server:?}}}}}]
+users: [{{name: u, user: {user}}}]
+contexts:
+- {{name: here, context: {{cluster: c, user: u, namespace: shop}}}}
+- {{name: there, context: {{cluster: c, user: u}}}}
+current-context: here
+"
+        )
+    }
+
+    async fn failure(options: &Options) -> String {
+        let connected = Cluster::connect(options).await;
+        connected
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn one_clear_error_for_each_fault() {
+        let whole = kubeconfig("https://127.0.0.1:1", "{token: secret}");
+        let other = Options {
+            context: Some("elsewhere".into()),
+            ..file("").options
+        };
+        let expired = STANDARD.encode(include_str!("testdata/ended-2020.pem"));
+        let expired = format!("{{client-certificate-data: {expired}, client-key-data: {expired}}}");
+        let failing = "{exec: {apiVersion: client.authentication.k8s.io/v1, command: sh, interactiveMode: Never, args: [-c, 'echo please log in >&2; exit 1']}}";
+        for (text, context, words) in [
+            (
+                whole.as_str(),
+                Some("elsewhere"),
+                "no context \"elsewhere\"; it has: here, there",
+            ),
+            (
+                &whole.replace("current-context: here", ""),
+                None,
+                "names no current context; pass --context with one of: here, there",
+            ),
+            (&whole[..whole.len() / 2], None, "not valid, or not whole"),
+            ("\u{1}\u{2} binary", None, "not valid, or not whole"),
+            ("[1, 2]", None, "not valid, or not whole"),
+            (&whole[..whole.len() / 2], None, "at line 5, column 1"),
+            (
+                &whole.replace("{token: secret}", "secret"),
+                None,
+                "not valid, or not whole",
+            ),
+            (
+                &kubeconfig("https://127.0.0.1:1", &expired),
+                None,
+                "expired at 2020-02-03T04:05:06Z",
+            ),
+            (
+                &kubeconfig("https://127.0.0.1:1", failing),
+                None,
+                "credential plugin \"sh\" failed (exit status: 1): please log in",
+            ),
+            (
+                &kubeconfig("not an address", "{}"),
+                None,
+                "cannot use the kubeconfig",
+            ),
+        ] {
+            let file = file(text);
+            let options = Options {
+                context: context.map(str::to_owned),
+                ..file.options.clone()
+            };
+            let failure = failure(&options).await;
+            assert!(
+                failure.contains(words) && !failure.contains("secret"),
+                "{failure}"
+            );
+        }
+        let failure = failure(&other).await;
+        assert!(failure.contains("cannot read the kubeconfig"), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn says_who_it_is_and_for_whom() {
+        let server = Server::start(|_| Reply::json("{}")).await;
+        let file = file(&kubeconfig(&server.address, "{token: from-file}"));
+        let options = Options {
+            token: Some(Secret("from-flag".into())),
+            impersonate: Some("jane".into()),
+            impersonate_groups: vec!["devs".into()],
+            ..file.options.clone()
+        };
+        assert!(!format!("{options:?}").contains("from-flag"));
+        let cluster = Cluster::connect(&options).await.expect("a cluster");
+        assert_eq!(cluster.namespace(), "shop");
+        cluster.document("/version", &[]).await.expect("an answer");
+        let seen = server.seen().swap_remove(0).headers;
+        assert_eq!(seen["authorization"], "Bearer from-flag");
+        assert_eq!(seen["impersonate-user"], "jane");
+        assert_eq!(seen["impersonate-group"], "devs");
+        assert!(seen["user-agent"].starts_with("assay/"));
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn refused_credentials_are_renewed_by_their_plugin() {
+        let server = Server::start(|request| match request.headers.get("authorization") {
+            Some(token) if token == "Bearer t2" => Reply::json("{}"),
+            _ => Reply::status(401, "Unauthorized", "Unauthorized"),
+        })
+        .await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let count = folder.path().join("count").display().to_string();
+        let script = format!(
+            r#"echo >> {count}; echo "{{\"status\":{{\"token\":\"t$(wc -l < {count} | tr -d " ")\"}}}}""#
         );
+        let exec = serde_json::json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1",
+            "command": "sh", "args": ["-c", script], "interactiveMode": "Never"}});
+        let file = file(&kubeconfig(&server.address, &exec.to_string()));
+        let cluster = Cluster::connect(&file.options).await.expect("a cluster");
+        cluster.document("/version", &[]).await.expect("an answer");
+        cluster.document("/version", &[]).await.expect("another");
+        assert_eq!(server.seen().len(), 3);
+        let runs = std::fs::read_to_string(&count).map(|text| text.lines().count());
+        assert_eq!(runs.ok(), Some(2));
     }
-    Some(found).filter(|found| !found.is_empty())
-}
 
-/// Builds the client on a thread of its own: a credential plugin runs inside, and may never end.
-async fn client(config: kube::Config, source: &Source) -> Result<kube::Client, ConnectError> {
-    let command = config
-        .auth_info
-        .exec
-        .as_ref()
-        .and_then(|exec| exec.command.clone());
-    let (sender, receiver) = tokio::sync::oneshot::channel();
-    let runtime = tokio::runtime::Handle::current();
-    std::thread::spawn(move || {
-        let _guard = runtime.enter();
-        // The receiver is gone when the deadline has passed: nobody waits for the client any more.
-        let _ = sender.send(kube::Client::try_from(config));
-    });
-    let plugin = |reason: String| ConnectError::Plugin {
-        command: command.clone().unwrap_or_default(),
-        reason,
-    };
-    match tokio::time::timeout(PLUGIN_DEADLINE, receiver).await {
-        Err(_) => Err(plugin(format!(
-            "did not end within {} s",
-            PLUGIN_DEADLINE.as_secs()
-        ))),
-        Ok(Err(_)) => Err(source.unusable("the client could not be built")),
-        Ok(Ok(Ok(client))) => Ok(client),
-        Ok(Ok(Err(kube::Error::Auth(error)))) if command.is_some() => {
-            Err(plugin(plugin_failure(&error)))
-        }
-        Ok(Ok(Err(error))) => Err(source.unusable(chain(&error))),
-    }
-}
-
-/// How a plugin failed, without its stdout: credentials are printed there.
-fn plugin_failure(error: &kube::client::AuthError) -> String {
-    match error {
-        kube::client::AuthError::AuthExecStart(error) => format!("could not be started: {error}"),
-        kube::client::AuthError::AuthExecRun { out, .. } => {
-            let stderr = String::from_utf8_lossy(&out.stderr);
-            let last = stderr.trim().lines().last().unwrap_or("").trim();
-            let code = out.status;
-            if last.is_empty() {
-                format!("failed ({code})")
-            } else {
-                format!("failed ({code}): {last}")
-            }
-        }
-        kube::client::AuthError::AuthExecParse(_) => {
-            "printed something that is no ExecCredential".to_owned()
-        }
-        other => format!("failed: {other}"),
+    #[tokio::test]
+    async fn a_refusal_says_what_to_do() {
+        let server = Server::start(|_| Reply::status(401, "Unauthorized", "Unauthorized")).await;
+        let error = server.cluster().document("/version", &[]).await;
+        let text = error.map_err(|error| error.to_string());
+        assert!(text.is_err_and(|text| text.contains("have they expired")));
+        let file = file(&kubeconfig("http://127.0.0.1:1", "{}"));
+        let cluster = Cluster::connect(&file.options).await.expect("a cluster");
+        let error = cluster.document("/version", &[]).await;
+        let text = error.map_err(|error| error.to_string());
+        assert!(text.is_err_and(|text| text.contains("is the API server up")));
     }
 }

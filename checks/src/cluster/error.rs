@@ -24,7 +24,7 @@ pub struct ApiError {
 #[non_exhaustive]
 pub enum Cause {
     /// The server answered with a status that is no success.
-    #[error("{} {}{}", code.as_u16(), code.canonical_reason().unwrap_or("unknown status"), suffix(message))]
+    #[error("{} {}{}{}", code.as_u16(), code.canonical_reason().unwrap_or("unknown status"), suffix(message), advice(*.code))]
     Status {
         /// The HTTP status.
         code: StatusCode,
@@ -46,6 +46,9 @@ pub enum Cause {
         /// How much had come.
         received: u64,
     },
+    /// The kubeconfig's credentials could not be renewed.
+    #[error("cannot renew the credentials: {0}")]
+    Credentials(String),
     /// The connection could not be made, or broke.
     #[error("{0}")]
     Connection(String),
@@ -113,7 +116,9 @@ impl ApiError {
             Cause::Deadline(_) | Cause::Stalled { .. } => GapReason::Deadline,
             Cause::TooLong(_) => GapReason::Limit,
             Cause::Malformed(_) => GapReason::Malformed,
-            Cause::Status { .. } | Cause::Connection(_) => GapReason::Failed,
+            Cause::Status { .. } | Cause::Connection(_) | Cause::Credentials(_) => {
+                GapReason::Failed
+            }
         }
     }
 
@@ -162,6 +167,14 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         source = inner.source();
     }
     text
+}
+
+fn advice(code: StatusCode) -> &'static str {
+    if code == StatusCode::UNAUTHORIZED {
+        "; the API server does not accept these credentials: have they expired, or is this another cluster's kubeconfig?"
+    } else {
+        ""
+    }
 }
 
 fn suffix(message: &str) -> String {

@@ -4,10 +4,13 @@
 //! that nothing depends on the Kubernetes version this was built with. Deadlines, retries, counting and
 //! the debug log live here and nowhere else.
 
+mod access;
+mod certificate;
 mod connect;
 mod discovery;
 mod error;
 mod list;
+mod plugin;
 mod request;
 mod review;
 
@@ -20,13 +23,18 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
+use access::Access;
 pub use connect::{ConnectError, Options, Secret};
 pub use discovery::{Discovery, Group, GroupVersion, Resource, ResourceList};
+pub(crate) use error::chain;
 pub use error::{ApiError, Cause};
 pub use list::{ListError, Listed, Listing};
 pub use request::{Answer, Tally, Timing};
 use request::{Call, SharedTally, target};
 pub use review::{Rule, Rules};
+
+/// Who we are, to API servers and to whom specs are fetched from.
+pub(crate) const USER_AGENT: &str = concat!("assay/", env!("CARGO_PKG_VERSION"));
 
 /// The longest document read whole: discovery, one object, a review.
 pub const DOCUMENT_CAP: usize = 32 << 20;
@@ -47,7 +55,7 @@ pub struct Cluster {
 }
 
 struct Connection {
-    client: kube::Client,
+    access: Access,
     server: String,
     namespace: String,
     timing: Timing,
@@ -60,8 +68,8 @@ impl Cluster {
     /// plugin.
     pub async fn connect(options: &Options) -> Result<Self, ConnectError> {
         let connected = connect::connect(options).await?;
-        Ok(Self::new(
-            connected.client,
+        Ok(Self::with_access(
+            connected.access,
             connected.server,
             connected.namespace,
             connected.timing,
@@ -71,9 +79,13 @@ impl Cluster {
     /// A cluster over a client made elsewhere.
     #[must_use]
     pub fn new(client: kube::Client, server: String, namespace: String, timing: Timing) -> Self {
+        Self::with_access(Access::fixed(client), server, namespace, timing)
+    }
+
+    fn with_access(access: Access, server: String, namespace: String, timing: Timing) -> Self {
         Self {
             connection: Arc::new(Connection {
-                client,
+                access,
                 server,
                 namespace,
                 timing,
@@ -127,10 +139,10 @@ impl Cluster {
     }
 
     /// The client for what is no plain request: exec and attach. One call of it is one request.
-    #[must_use]
-    pub fn upgrade_client(&self) -> kube::Client {
+    pub async fn upgrade_client(&self) -> Result<kube::Client, ApiError> {
         self.tally.count_request();
-        self.connection.client.clone()
+        let (client, _) = request::client(&self.connection.access, "CONNECT", None).await?;
+        Ok(client)
     }
 
     /// Asks for `path` with `query`, and gives the body as it comes.
@@ -194,7 +206,7 @@ impl Cluster {
         let in_flight = Arc::clone(&self.connection.in_flight);
         let permit = in_flight.acquire_owned().await.ok();
         let call = Call {
-            client: &self.connection.client,
+            access: &self.connection.access,
             timing: &self.connection.timing,
             tally: &self.tally,
             method,

@@ -12,6 +12,7 @@ use http_body_util::BodyExt;
 use kube::client::Body;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::access::{Access, AccessError};
 use super::error::{ApiError, Cause, chain};
 
 /// How long each step of a request may take, and how often it is tried.
@@ -161,9 +162,21 @@ impl Answer {
     }
 }
 
+/// The client to send with; one that was `refused` is not given again where it can be renewed.
+pub(super) async fn client(
+    access: &Access,
+    request: &str,
+    refused: Option<u64>,
+) -> Result<(kube::Client, u64), ApiError> {
+    access.client(refused).await.map_err(|error| {
+        let (AccessError::Plugin(reason) | AccessError::Client(reason)) = error;
+        ApiError::new(request, Cause::Credentials(reason))
+    })
+}
+
 /// What one request needs.
 pub(super) struct Call<'a> {
-    pub(super) client: &'a kube::Client,
+    pub(super) access: &'a Access,
     pub(super) timing: &'a Timing,
     pub(super) tally: &'a Tally,
     pub(super) method: Method,
@@ -185,8 +198,10 @@ impl Call<'_> {
             .whole
             .map(|limit| (Instant::now() + limit, limit));
         let mut attempt = 1;
+        let mut refused = None;
         loop {
-            let (error, asked) = match self.once(&request).await {
+            let (client, generation) = client(self.access, &request, refused).await?;
+            let (error, asked) = match self.once(&client, &request).await {
                 Ok(body) => {
                     return Ok(Answer {
                         request,
@@ -199,6 +214,14 @@ impl Call<'_> {
                 }
                 Err(failure) => failure,
             };
+            if error.status() == Some(StatusCode::UNAUTHORIZED)
+                && self.access.renews()
+                && refused.is_none()
+            {
+                refused = Some(generation);
+                self.tally.count_retry();
+                continue;
+            }
             if attempt >= self.timing.attempts || !self.may_repeat(&error.cause) {
                 return Err(error);
             }
@@ -232,7 +255,11 @@ impl Call<'_> {
         }
     }
 
-    async fn once(&self, request: &str) -> Result<Body, (ApiError, Option<Duration>)> {
+    async fn once(
+        &self,
+        client: &kube::Client,
+        request: &str,
+    ) -> Result<Body, (ApiError, Option<Duration>)> {
         self.tally.count_request();
         let plain = |cause| (ApiError::new(request, cause), None);
         let mut builder = Request::builder()
@@ -247,7 +274,7 @@ impl Call<'_> {
             .body(body)
             .map_err(|error| plain(Cause::Malformed(format!("not a request: {error}"))))?;
         let started = Instant::now();
-        let sent = tokio::time::timeout(self.timing.answer, self.client.send(message)).await;
+        let sent = tokio::time::timeout(self.timing.answer, client.send(message)).await;
         let response = match sent {
             Err(_) => return Err(plain(Cause::Deadline(self.timing.answer))),
             Ok(Err(error)) => return Err(plain(Cause::Connection(connection(&error)))),

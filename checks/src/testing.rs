@@ -353,7 +353,6 @@ pub(crate) async fn collect(
         redaction: bundle::manifest::Redaction::default(),
         lost: Vec::new(),
         collectors: ran.records.clone(),
-        lost: Vec::new(),
     };
     Collected {
         record: ran.records.remove(0),

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use bundle::manifest::{Gap, GapReason};
+use bundle::redact::MASK;
 use bundle::{Files, ReadError};
 use serde::de::DeserializeOwned;
 
@@ -163,7 +164,7 @@ pub(crate) fn counted<N: Copy + Display + PartialEq + From<u8>>(number: N, what:
 /// Whether a value was masked by redaction, so that nothing can be said of what it was.
 #[must_use]
 pub(crate) fn is_masked(text: &str) -> bool {
-    text.contains("***HIDDEN***") || text.contains("***TOKEN_")
+    text.contains(MASK) || text.contains("***TOKEN_")
 }
 
 /// Refuses to judge a masked value.

@@ -142,6 +142,18 @@ pub struct Judgement {
     pub not_evaluated: Option<NotEvaluated>,
 }
 
+impl Judgement {
+    /// Adds what became of one part of the subject. Of several reasons not to judge the first is told.
+    pub fn add(&mut self, part: Result<Finding, NotEvaluated>) {
+        match part {
+            Ok(finding) => self.findings.push(finding),
+            Err(reason) => {
+                self.not_evaluated.get_or_insert(reason);
+            }
+        }
+    }
+}
+
 impl From<Vec<Finding>> for Judgement {
     fn from(findings: Vec<Finding>) -> Self {
         Self {

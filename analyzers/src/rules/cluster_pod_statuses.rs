@@ -94,32 +94,29 @@ impl Analyzer for ClusterPodStatuses {
 
     fn analyze(&self, meta: &Meta, files: &Files) -> Result<Judgement, NotEvaluated> {
         let documents = Documents::<ListOrArray<Pod>>::read(files, FOLDER, &self.namespaces)?;
-        let mut not_evaluated = self.unreadable_condition().or(documents.unseen);
-        let mut findings = Vec::new();
+        let mut judgement = Judgement {
+            findings: Vec::new(),
+            not_evaluated: self.unreadable_condition().or(documents.unseen),
+        };
         let mut warnings = Warnings::default();
         for (path, pods) in &documents.read {
             let mut judged = Vec::new();
             for (index, pod) in pods.items.iter().enumerate() {
                 match self.judge(index, pod, files, &mut warnings) {
                     Ok(found) => judged.extend(found),
-                    Err(reason) => {
-                        not_evaluated.get_or_insert(reason);
-                    }
+                    Err(reason) => judgement.add(Err(reason)),
                 }
             }
             let page = Page { path, meta };
             if page.reads_only_the_summary(&judged) {
                 for one in &judged {
-                    findings.push(page.finding(one, &summary(one))?);
+                    judgement.add(page.finding(one, &summary(one)));
                 }
             } else {
-                page.findings_of_wholes(&judged, files, &mut findings)?;
+                page.findings_of_wholes(&judged, files, &mut judgement)?;
             }
         }
-        Ok(Judgement {
-            findings,
-            not_evaluated,
-        })
+        Ok(judgement)
     }
 }
 
@@ -191,7 +188,7 @@ impl Page<'_> {
         &self,
         judged: &[Judged<'_>],
         files: &Files,
-        findings: &mut Vec<Finding>,
+        judgement: &mut Judgement,
     ) -> Result<(), NotEvaluated> {
         let mut wanted = judged.iter().peekable();
         let mut index = 0;
@@ -214,7 +211,7 @@ impl Page<'_> {
                     let status = summary(one);
                     data["Status"]["Reason"] = status["Status"]["Reason"].clone();
                     data["Status"]["Message"] = status["Status"]["Message"].clone();
-                    findings.push(self.finding(one, &data)?);
+                    judgement.add(self.finding(one, &data));
                 }
                 index += 1;
                 Ok(())

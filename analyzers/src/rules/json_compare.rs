@@ -13,7 +13,7 @@ use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
 use crate::config::{docs, parse, schema};
 use crate::document::{document, file_path, is_masked, redacted};
 use crate::finding::{Finding, Icon, Judgement, NotEvaluated, Verdict};
-use crate::message::render;
+use crate::message::render_document;
 use crate::outcome::{Outcome, bad_condition};
 
 pub(super) const KIND: AnalyzerKind = AnalyzerKind {
@@ -39,6 +39,8 @@ pub(super) const HOST_KIND: AnalyzerKind = AnalyzerKind {
 };
 
 const NAME: &str = "jsonCompare";
+/// The largest document, in bytes: its tree takes about six times as much memory.
+const LARGEST: u64 = 32 << 20;
 const ICON: Icon = Icon {
     key: "kubernetes_text_analyze",
     file: "text-analyze.svg",
@@ -110,6 +112,12 @@ impl Analyzer for JsonCompare {
 
     fn analyze(&self, meta: &Meta, files: &Files) -> Result<Judgement, NotEvaluated> {
         let path = file_path(&self.collector_name, &self.file_name)?;
+        if files.length(&path)? > LARGEST {
+            return Err(NotEvaluated::Unknown(format!(
+                "{path} is larger than {} MiB, the largest document that values are looked up in",
+                LARGEST >> 20
+            )));
+        }
         let whole = document::<Value>(files, &path)?;
         let actual = self.select(&whole)?;
         let expected: Value = serde_json::from_str(&self.value).map_err(|error| {
@@ -181,7 +189,7 @@ impl JsonCompare {
                 "" => verdict == Verdict::Pass,
                 when => boolean::parse(when).map_err(|error| bad_condition(when, error))?,
             };
-            let message = render(&branch.message, whole)?;
+            let message = render_document(&branch.message, whole)?;
             if wanted == is_equal {
                 return Ok(Finding {
                     message,

@@ -152,17 +152,15 @@ impl TextAnalyze {
             let regex = GoRegex::new(expression)
                 .map_err(|error| NotEvaluated::Spec(format!("{expression:?}: {error}")))?;
             for path in &paths {
-                match self.judge_file(mode, &regex, path.as_str(), files) {
-                    Ok(said) => judgement.findings.push(Finding {
-                        strict: meta.strict,
-                        ..titled(said, title)
-                    }),
+                let said = self.judge_file(mode, &regex, path.as_str(), files);
+                if let Err(reason @ NotEvaluated::Spec(_)) = said {
                     // The condition is the same for every file.
-                    Err(reason @ NotEvaluated::Spec(_)) => return Err(reason),
-                    Err(reason) => {
-                        judgement.not_evaluated.get_or_insert(reason);
-                    }
+                    return Err(reason);
                 }
+                judgement.add(said.map(|said| Finding {
+                    strict: meta.strict,
+                    ..titled(said, title)
+                }));
             }
         }
         if self.regex.is_empty() && self.regex_groups.is_empty() {

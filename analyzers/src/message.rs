@@ -37,5 +37,7 @@ fn render_as(
 }
 
 fn bad_template(text: &str, problem: impl std::fmt::Display) -> NotEvaluated {
-    NotEvaluated::Spec(format!("the message {text:?} cannot be rendered: {problem}"))
+    NotEvaluated::Spec(format!(
+        "the message {text:?} cannot be rendered: {problem}"
+    ))
 }

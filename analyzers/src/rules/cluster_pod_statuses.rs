@@ -236,8 +236,9 @@ impl Page<'_> {
             message: render_struct(message, data)?.trim().to_owned(),
             strict: self.meta.strict,
             observed: format!(
-                "{}, phase {} ({})",
-                one.status.reason, status.phase, self.path
+                "{} ({})",
+                observed(&one.status.reason, &status.phase),
+                self.path
             ),
             objects: vec![ObjectReference {
                 api_version: "v1".to_owned(),
@@ -247,9 +248,31 @@ impl Page<'_> {
             }],
             ..Finding::of(one.verdict, one.branch)
         };
-        Ok(finding.with_remedy(format!(
-            "kubectl -n {namespace} describe pod {name} shows its events, kubectl -n {namespace} logs {name} --all-containers --previous what it said before it was restarted."
-        )))
+        Ok(finding.with_remedy(remedy(&one.status.reason, namespace, name)))
+    }
+}
+
+fn observed(reason: &str, phase: &str) -> String {
+    if reason == phase {
+        phase.to_owned()
+    } else {
+        format!("{reason}, phase {phase}")
+    }
+}
+
+/// Where to look, by the reason.
+fn remedy(reason: &str, namespace: &str, name: &str) -> String {
+    match reason.trim_start_matches("Init:") {
+        "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" => format!(
+            "Check the image's name and the pull secret; kubectl -n {namespace} describe pod {name} shows the registry's answer."
+        ),
+        "OOMKilled" => format!(
+            "Raise the container's memory limit, or find out what it needs so much for: kubectl -n {namespace} logs {name} --all-containers --previous."
+        ),
+        "CrashLoopBackOff" | "Error" | "RunContainerError" | "StartError" => format!(
+            "kubectl -n {namespace} logs {name} --all-containers --previous shows what it said before it ended."
+        ),
+        _ => format!("kubectl -n {namespace} describe pod {name} shows its conditions and events."),
     }
 }
 

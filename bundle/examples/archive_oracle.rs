@@ -93,11 +93,10 @@ fn list(files: &Files) -> Result<String, Box<dyn Error>> {
     }
     for path in files.paths() {
         let bytes = files.read(path.as_str())?;
-        let digest: String = Sha256::digest(&bytes)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        writeln!(listing, "{digest} {} {path}", bytes.len())?;
+        for byte in Sha256::digest(&bytes) {
+            write!(listing, "{byte:02x}")?;
+        }
+        writeln!(listing, " {} {path}", bytes.len())?;
     }
     Ok(listing)
 }

@@ -6,9 +6,10 @@
 //! * `header`, `member`, `index`: the formats.
 //! * `writer`, `sink`, `compression`, `output`, `ledger`: writing.
 //! * `blocks`, `contents`: reading any part.
-//! * `reader`: opening; `scan`, `tar`, `zip`, `spooled`: archives without an index of ours.
+//! * `reader`, `assemble`: opening; `scan`, `tar`, `zip`, `spooled`: archives without an index of ours.
 //! * `limits`, `problem`: what is refused, and what is said of it.
 
+mod assemble;
 mod blocks;
 mod compression;
 pub(crate) mod contents;

@@ -5,11 +5,11 @@ use std::borrow::Cow;
 
 use ::tar::{EntryType, Header, PaxExtensions};
 
+use super::assemble::{Findings, Found, FoundKind};
 use super::contents::Content;
 use super::header::{RECORD, padding};
 use super::limits::Limits;
 use super::problem::{OpenError, Problem};
-use super::reader::{Findings, Found, FoundKind};
 use super::scan::{Filled, Stream};
 use crate::path::BundlePath;
 

@@ -11,7 +11,7 @@ use super::index::{Entry, EntryKind};
 use super::ledger::{Ledger, Loss, LossKind, WriteError};
 use super::output::{Finished, Output, Part, Spooled, SpooledBlocks, write_error};
 use super::sink::FileSink;
-use super::{BLOCK, header, reader};
+use super::{BLOCK, assemble, header};
 use crate::files::Files;
 use crate::io::{ArchiveFile, Pool, ReadAt, Spool};
 use crate::manifest::{self, Manifest};
@@ -227,7 +227,7 @@ impl ArchiveWriter {
         self.shared.failed.store(false, Ordering::Release);
         let blocks = Blocks::new(file, None, output.table.clone());
         let root = &self.shared.root;
-        Ok(reader::written(root, &output.entries, blocks, manifest))
+        Ok(assemble::written(root, &output.entries, blocks, manifest))
     }
 
     /// Ends the archive: the manifest, the tar's end, the index. Once. What redaction did and which files the

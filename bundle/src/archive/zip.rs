@@ -9,11 +9,12 @@ use ::zip::result::ZipError;
 use jiff::civil;
 use jiff::tz::TimeZone;
 
+use super::assemble::{Findings, Found, FoundKind};
 use super::blocks::{Block, Blocks};
 use super::contents::{AtReader, Content, Contents};
 use super::limits::Limits;
 use super::problem::{OpenError, Problem};
-use super::reader::{Findings, Found, FoundKind, check_size};
+use super::reader::check_size;
 use super::spooled::SpoolWriter;
 use crate::io::{ReadAt, Spool};
 

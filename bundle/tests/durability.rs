@@ -1,0 +1,323 @@
+//! The archive is a valid prefix at any moment: when the process is killed, when the disk is full, when many
+//! write at once.
+
+mod support;
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use assay_bundle as bundle;
+use bundle::archive::{LossKind, Problem};
+use bundle::io::{ArchiveFile, Inline, MemoryFile, MemorySpool, Pool, Spool, SpoolFile};
+use bundle::manifest::{Ending, GapReason};
+use bundle::{ArchiveWriter, Files, ReadError, WriteError, WriterOptions};
+use support::{Result, manifest, open, options, path, reopen, text, write, writer};
+
+/// A file on a disk with so many bytes left, some of which are set aside until they are released.
+struct SmallDisk {
+    file: MemoryFile,
+    used: u64,
+    left: Arc<AtomicU64>,
+    reserve: u64,
+}
+
+impl Write for SmallDisk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.left.load(Ordering::Relaxed) - self.reserve;
+        let length = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        if length == 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        // As a disk does: what fits is written before the error.
+        self.left.fetch_sub(length as u64, Ordering::Relaxed);
+        self.used += length as u64;
+        self.file.write(&bytes[..length])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl ArchiveFile for SmallDisk {
+    fn reserve(&mut self, bytes: u64) -> io::Result<()> {
+        if bytes > self.left.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.reserve = bytes;
+        Ok(())
+    }
+
+    fn release(&mut self) -> io::Result<()> {
+        self.reserve = 0;
+        Ok(())
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.left.fetch_add(self.used - length, Ordering::Relaxed);
+        self.used = length;
+        self.file.cut(length)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn on_small_disk(bytes: u64, reserve: u64) -> Result<(ArchiveWriter, MemoryFile), WriteError> {
+    let file = MemoryFile::default();
+    let disk = SmallDisk {
+        file: file.clone(),
+        used: 0,
+        left: Arc::new(AtomicU64::new(bytes)),
+        reserve: 0,
+    };
+    let options = WriterOptions {
+        reserve,
+        ..options()
+    };
+    let writer = ArchiveWriter::unredacted(Box::new(disk), options)?;
+    Ok((writer, file))
+}
+
+#[test]
+fn a_full_disk_still_gives_a_bundle() -> Result {
+    for size in (60_000..1_400_000).step_by(111_111) {
+        let (writer, file) = on_small_disk(size, 50_000)?;
+        write(&writer, "version.yaml", b"v")?;
+        let mut refused = 0;
+        for n in 0..40_u64 {
+            // Long and short files, so that the disk fills up in both.
+            let length = if n % 3 == 0 { 1_500_000 } else { 40_000 };
+            match writer.copy_from(
+                &path(&format!("logs/{n}.log")),
+                &mut text(length, n).as_slice(),
+            ) {
+                Ok(_) => {}
+                Err(WriteError::Full(_)) => refused += 1,
+                Err(other) => return Err(other.into()),
+            }
+        }
+        assert!(refused > 0, "{size}: the disk was large enough");
+        let mut manifest = manifest();
+        manifest.ending = Ending::Output("no space left on device".to_owned());
+        let live = writer.flush(Arc::new(file.clone()), manifest.clone())?;
+        write(&writer, "analysis.json", b"[]")?;
+        assert!(writer.finish(&manifest)?.indexed, "{size}");
+        let offline = reopen(&file)?;
+        assert_eq!(offline.problems(), [], "{size}");
+        assert_eq!(offline.verify(), [], "{size}");
+        assert!(live.paths().eq(offline.paths()), "{size}");
+        let lost = writer
+            .losses()
+            .into_iter()
+            .filter(|loss| matches!(loss.kind, LossKind::Output(_)));
+        for loss in lost {
+            for files in [&live, &offline] {
+                let missing = files.read(loss.path.as_str());
+                assert!(
+                    matches!(missing, Err(ReadError::Gap { gap, .. }) if gap.reason == GapReason::Failed)
+                );
+            }
+        }
+        for n in 0..40_u64 {
+            let length = if n % 3 == 0 { 1_500_000 } else { 40_000 };
+            if let Ok(bytes) = offline.read(&format!("logs/{n}.log")) {
+                assert!(bytes[..] == text(length, n), "{size}: {n}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_tail_too_large_for_the_reserve_leaves_the_index_out() -> Result {
+    let mut left_out = 0;
+    for size in (800..4_000).step_by(100) {
+        let (writer, file) = on_small_disk(size, 0)?;
+        for n in 0..60 {
+            write(&writer, &format!("{n}"), b"x")?;
+        }
+        match writer.finish(&manifest()) {
+            Ok(finished) => {
+                left_out += usize::from(!finished.indexed);
+                let files = reopen(&file)?;
+                assert_eq!(files.problems(), [], "{size}: whole without an index");
+                assert_eq!(files.paths().count(), 60, "{size}");
+                assert_eq!(finished.bytes, file.bytes().len() as u64);
+            }
+            Err(error) => assert!(matches!(error, WriteError::Full(_)), "{size}: {error}"),
+        }
+    }
+    assert!(left_out > 0);
+    Ok(())
+}
+
+#[test]
+fn a_disk_without_room_for_the_reserve_is_an_error_at_once() {
+    assert!(matches!(
+        on_small_disk(1000, 2000),
+        Err(WriteError::Full(_))
+    ));
+}
+
+/// A spool on a full disk.
+struct NoSpool;
+
+impl Spool for NoSpool {
+    fn create(&self) -> io::Result<Box<dyn SpoolFile>> {
+        Err(io::ErrorKind::StorageFull.into())
+    }
+}
+
+#[test]
+fn without_a_spool_only_long_files_are_lost() -> Result {
+    let file = MemoryFile::default();
+    let options = WriterOptions {
+        spool: Arc::new(NoSpool),
+        ..options()
+    };
+    let writer = ArchiveWriter::unredacted(Box::new(file.clone()), options)?;
+    let lost = writer.copy_from(&path("long.log"), &mut text(2_000_000, 1).as_slice());
+    assert!(matches!(lost, Err(WriteError::Spool { .. })));
+    write(&writer, "short.log", b"short")?;
+    writer.finish(&manifest())?;
+    let files = reopen(&file)?;
+    assert_eq!(&files.read("short.log")?[..], b"short");
+    assert!(matches!(files.read("long.log"), Err(ReadError::Gap { .. })));
+    Ok(())
+}
+
+#[test]
+fn a_killed_run_leaves_what_it_had_written() -> Result {
+    let (writer, file) = writer()?;
+    let mut files = vec![("version.yaml".to_owned(), b"v".to_vec())];
+    files.extend((0..30_u64).map(|n| {
+        let length = if n % 10 == 9 { 2_200_000 } else { 120_000 };
+        (format!("logs/{n:02}.log"), text(length, n))
+    }));
+    for (name, bytes) in &files {
+        write(&writer, name, bytes)?;
+    }
+    writer.flush(Arc::new(file.clone()), manifest())?;
+    let whole = file.bytes();
+    let read = |files: &Files| {
+        files
+            .paths()
+            .filter(|path| files.read(path.as_str()).is_ok())
+            .count()
+    };
+    assert_eq!(read(&open(whole.clone())?), files.len());
+    let mut before = 0;
+    for end in (200..whole.len()).step_by(whole.len() / 41) {
+        let found = open(whole[..end].to_vec())?;
+        let [Problem::Truncated { recovered }] = found.problems() else {
+            return Err(format!("{end}: {:?}", found.problems()).into());
+        };
+        let count = read(&found);
+        assert_eq!(*recovered, count, "{end}");
+        assert!(count >= before, "{end}: a longer prefix holds no less");
+        before = count;
+        for (name, bytes) in &files {
+            match found.read(name) {
+                Ok(read) => assert!(read[..] == bytes[..], "{end}: {name}"),
+                Err(ReadError::NotFound(_) | ReadError::Unreadable { .. }) => {}
+                Err(other) => return Err(other.into()),
+            }
+        }
+    }
+    assert!(before > 25);
+    Ok(())
+}
+
+/// As many threads as a small machine has, behind a queue of a few jobs.
+struct Threads(Mutex<std::sync::mpsc::SyncSender<Box<dyn FnOnce() + Send>>>);
+
+impl Threads {
+    fn new(count: usize) -> Self {
+        let (sender, receiver) = std::sync::mpsc::sync_channel::<Box<dyn FnOnce() + Send>>(2);
+        let receiver = Arc::new(Mutex::new(receiver));
+        for _ in 0..count {
+            let receiver = Arc::clone(&receiver);
+            thread::spawn(move || {
+                while let Ok(job) = receiver.lock().expect("no job panics").recv() {
+                    job();
+                }
+            });
+        }
+        Self(Mutex::new(sender))
+    }
+}
+
+impl Pool for Threads {
+    fn run(&self, job: Box<dyn FnOnce() + Send>) {
+        let sender = self.0.lock().expect("no job panics").clone();
+        sender
+            .send(job)
+            .expect("the threads live as long as the pool");
+    }
+}
+
+#[test]
+fn many_writers_at_once_lose_nothing() -> Result {
+    for threads in [1, 3] {
+        let file = MemoryFile::default();
+        let options = WriterOptions {
+            pool: Arc::new(Threads::new(threads)),
+            ..options()
+        };
+        let writer = Arc::new(ArchiveWriter::unredacted(Box::new(file.clone()), options)?);
+        let length = |n: u64| usize::try_from(n * 7919 % 5).unwrap_or(0) * 700_000 + 10;
+        thread::scope(|scope| {
+            for writer_number in 0..6_u64 {
+                let writer = &writer;
+                scope.spawn(move || {
+                    for n in (writer_number..48).step_by(6) {
+                        let mut sink = writer
+                            .file(&path(&format!("logs/{n}.log")))
+                            .expect("a path of its own");
+                        for piece in text(length(n), n).chunks(77_777) {
+                            sink.write(piece).expect("memory takes all");
+                        }
+                        sink.finish().expect("memory takes all");
+                    }
+                });
+            }
+        });
+        writer.finish(&manifest())?;
+        let files = reopen(&file)?;
+        assert_eq!(files.problems(), []);
+        assert_eq!(files.verify(), []);
+        for n in 0..48 {
+            assert!(
+                files.read(&format!("logs/{n}.log"))?[..] == text(length(n), n),
+                "{n}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes_on_any_pool() -> Result {
+    let archive = |pool: Arc<dyn Pool>| -> Result<Vec<u8>> {
+        let file = MemoryFile::default();
+        let options = WriterOptions::new("b", 1, Arc::new(MemorySpool), pool);
+        let writer = ArchiveWriter::unredacted(Box::new(file.clone()), options)?;
+        for n in 0..20 {
+            write(
+                &writer,
+                &format!("{n}.log"),
+                &text(300_000 * (1 + usize::try_from(n % 5)?), n),
+            )?;
+        }
+        writer.finish(&manifest())?;
+        Ok(file.bytes())
+    };
+    let inline = archive(Arc::new(Inline))?;
+    assert!(inline == archive(Arc::new(Inline))?);
+    assert!(inline == archive(Arc::new(Threads::new(3)))?);
+    Ok(())
+}

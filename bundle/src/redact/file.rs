@@ -7,6 +7,7 @@ use crate::path::BundlePath;
 use super::lines::Lines;
 use super::rules::Rule;
 use super::spec::Step;
+use super::standard::Standard;
 use super::yaml_path::Document;
 use super::{Compiled, Counts, FileReport, Profile, RedactionFailure};
 
@@ -21,6 +22,7 @@ pub(crate) struct FileRedaction {
 enum Stage {
     Lines(Box<Lines>),
     Document(Document),
+    Standard(Box<Standard>),
 }
 
 impl FileRedaction {
@@ -50,6 +52,9 @@ impl FileRedaction {
         }
         if !rules.is_empty() {
             stages.push(Stage::Lines(Box::new(Lines::new(None, rules))));
+        }
+        if let Some(finder) = &compiled.standard {
+            stages.push(Stage::Standard(Box::new(Standard::new(Arc::clone(finder)))));
         }
         Self {
             stages,
@@ -97,6 +102,10 @@ impl Stage {
         match self {
             Self::Lines(lines) => lines.push(bytes, out, counts),
             Self::Document(document) => document.push(bytes),
+            Self::Standard(standard) => {
+                standard.push(bytes, out, counts);
+                Ok(())
+            }
         }
     }
 
@@ -107,6 +116,10 @@ impl Stage {
                 Ok(())
             }
             Self::Document(document) => document.finish(out, counts),
+            Self::Standard(standard) => {
+                standard.finish(out, counts);
+                Ok(())
+            }
         }
     }
 }

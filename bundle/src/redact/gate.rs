@@ -26,6 +26,7 @@ pub(super) struct Gate {
 }
 
 /// A line with a literal in it: its place without the line break, and the rules that are to be tried.
+#[derive(Debug)]
 pub(super) struct Hit {
     pub(super) line: Range<usize>,
     pub(super) rules: u64,
@@ -82,6 +83,11 @@ impl Gate {
                 rules,
             })
         })
+    }
+
+    /// Whether a text holds any literal.
+    pub(super) fn any(&self, text: &[u8]) -> bool {
+        self.automaton.is_match(text)
     }
 
     /// The rules that a single line or a part of one meets.

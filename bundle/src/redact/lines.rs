@@ -12,7 +12,7 @@ use super::{Counts, RedactionFailure};
 pub(super) const MAX_LINE: usize = 1 << 20;
 /// How far a window reaches back into the one before it. A secret longer than this that begins before it is
 /// masked to the next delimiter.
-const OVERLAP: usize = 128 << 10;
+pub(super) const OVERLAP: usize = 128 << 10;
 /// The longest line for rules that can rewrite anything and so cannot work in windows.
 pub(super) const MAX_REWRITTEN_LINE: usize = 16 << 20;
 
@@ -304,7 +304,7 @@ impl Lines {
 }
 
 /// What ends a secret whose own end is too far away to be seen.
-fn is_delimiter(byte: u8) -> bool {
+pub(super) fn is_delimiter(byte: u8) -> bool {
     matches!(byte, b'"' | b'\'' | b';' | b'<' | b'>') || byte.is_ascii_whitespace()
 }
 

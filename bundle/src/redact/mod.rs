@@ -12,6 +12,7 @@ mod json_line;
 mod lines;
 mod rules;
 mod spec;
+mod standard;
 mod troubleshoot;
 mod yaml_path;
 
@@ -27,6 +28,7 @@ pub use spec::{FileSelector, RedactorError, RedactorSpec, RegexRemoval, Removals
 
 use gate::Gate;
 use spec::Custom;
+use standard::Finder;
 
 /// What stands in the place of a secret.
 pub const MASK: &str = "***HIDDEN***";
@@ -65,6 +67,8 @@ struct Compiled {
     kurl: Arc<Gate>,
     kurl_files: Vec<GobwasGlob>,
     custom: Vec<Custom>,
+    /// What the profile `standard` has on top.
+    standard: Option<Arc<Finder>>,
 }
 
 /// Masks set in a file, by the name of the redactor.
@@ -121,6 +125,7 @@ impl Redactor {
                 kurl: Arc::new(Gate::new(troubleshoot::kurl_rules())),
                 kurl_files: kurl_files.collect(),
                 custom,
+                standard: (profile == Profile::Standard).then(|| Arc::new(Finder::new())),
             }),
         })
     }

@@ -241,6 +241,89 @@ fn short_texts_are_redacted() {
     assert!(is_masked(&text) && !is_masked("***"));
 }
 
+#[derive(serde::Deserialize)]
+struct Case {
+    #[serde(default = "log")]
+    path: String,
+    text: String,
+    #[serde(default)]
+    secrets: Vec<String>,
+    #[serde(default)]
+    kept: Vec<String>,
+}
+
+fn log() -> String {
+    "logs/app.log".to_owned()
+}
+
+fn cases(yaml: &str) -> Vec<Case> {
+    let limits = syntax::yaml::Limits::default();
+    let document = syntax::yaml::document(yaml, &limits).expect("cases are YAML");
+    let json = document.root.to_json().expect("cases have JSON");
+    serde_json::from_value(json).expect("cases have their fields")
+}
+
+/// Whether `text` is still what its path says it is.
+fn is_well_formed(path: &str, text: &str) -> bool {
+    let kind = path.rsplit('.').next();
+    if kind == Some("json") {
+        serde_json::from_str::<serde_json::Value>(text).is_ok()
+    } else if kind == Some("yaml") {
+        syntax::yaml::documents(text, &syntax::yaml::Limits::default())
+            .iter()
+            .all(Result::is_ok)
+    } else {
+        true
+    }
+}
+
+#[test]
+fn secrets_do_not_survive() {
+    let mut wrong = Vec::new();
+    for case in cases(include_str!("../../cases/redact/secrets.yaml")) {
+        assert!(is_well_formed(&case.path, &case.text), "{}", case.text);
+        let masked = redact(&STANDARD, &case.path, &case.text);
+        let seen: Vec<_> = case
+            .secrets
+            .iter()
+            .filter(|secret| masked.contains(*secret))
+            .collect();
+        let lost: Vec<_> = case
+            .kept
+            .iter()
+            .filter(|kept| !masked.contains(*kept))
+            .collect();
+        let lines = masked.lines().count() == case.text.lines().count();
+        let formed = is_well_formed(&case.path, &masked);
+        if !seen.is_empty() || !lost.is_empty() || !lines || !formed {
+            wrong.push(format!("{}\n-> {masked}\n   seen {seen:?} lost {lost:?} lines {lines} well-formed {formed}", case.text));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} cases:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn what_is_useful_survives() {
+    let mut wrong = Vec::new();
+    for case in cases(include_str!("../../cases/redact/benign.yaml")) {
+        let masked = redact(&STANDARD, &case.path, &case.text);
+        if masked != case.text {
+            wrong.push(format!("{}\n-> {masked}", case.text));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} cases:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
 /// Pieces of text that rules look for, so that random inputs are not only noise.
 fn hostile_text() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![

@@ -1,0 +1,28 @@
+//! Lists of words, written as text.
+
+use std::collections::HashSet;
+use std::sync::OnceLock;
+
+/// A list of words to look up.
+pub(super) struct Words {
+    text: &'static str,
+    set: OnceLock<HashSet<&'static str>>,
+}
+
+/// The words of a text, in lower case, with white space between them.
+pub(super) const fn words(text: &'static str) -> Words {
+    Words {
+        text,
+        set: OnceLock::new(),
+    }
+}
+
+impl Words {
+    /// Whether the list has the word.
+    pub(super) fn contains(&self, word: &str) -> bool {
+        let set = self
+            .set
+            .get_or_init(|| self.text.split_ascii_whitespace().collect());
+        set.contains(word)
+    }
+}

@@ -131,9 +131,12 @@ fn missing(
             if present && nothing_written {
                 continue;
             }
+            // A list that was cut, or was not of one moment, is there all the same.
+            let cut = matches!(gap.reason, GapReason::Limit | GapReason::Malformed);
+            let some = gap.path.contains('*') && !held.is_empty();
             found.push(MissingFile {
                 what: of_gap(gap),
-                whole: !present,
+                whole: !(present || cut && some),
             });
         }
     }
@@ -237,7 +240,7 @@ fn known_empty(
     namespace: Option<&str>,
 ) -> bool {
     if is_secrets(resource) {
-        return catalog.iter().any(|resource| !resource.files.is_empty());
+        return catalog.holds_objects();
     }
     if resource.custom && catalog.knows_custom() {
         return true;

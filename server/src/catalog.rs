@@ -1,6 +1,5 @@
 //! Which kinds the bundle holds, in which files, and what is known of each kind.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::OnceLock;
@@ -8,6 +7,7 @@ use std::sync::OnceLock;
 use bundle::Files;
 use serde::Deserialize;
 
+use crate::definition::Definition;
 use crate::discovery::Discovery;
 use crate::fields::Field;
 use crate::index::{Format, Index, SourceFile};
@@ -17,14 +17,14 @@ use crate::layout::BUILT_INS;
 /// The folder that holds what the `clusterResources` collector wrote.
 pub(crate) const ROOT: &str = "cluster-resources";
 const CRDS: &str = "cluster-resources/custom-resource-definitions.json";
-const CUSTOM: &str = "custom-resources";
+pub(crate) const CUSTOM: &str = "custom-resources";
 const PULL_SECRETS: &str = "image-pull-secrets";
 
 /// Names below [`ROOT`] that hold no objects of a kind.
 const OTHER_NAMES: &[&str] = &["auth-cani-list", "groups", "resources", "license"];
 
 /// A kind of object.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Resource {
     pub(crate) group: String,
     /// The version that the bundle's objects are written in.
@@ -148,6 +148,11 @@ impl Catalog {
     /// Every kind, in order of group and plural.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Resource> {
         self.resources.values()
+    }
+
+    /// Whether the bundle has objects of any kind, as the `clusterResources` collector writes them.
+    pub(crate) fn holds_objects(&self) -> bool {
+        self.iter().any(|resource| !resource.files.is_empty())
     }
 
     /// Whether the bundle has the list of custom resource definitions, so that it also has all custom resources.
@@ -360,136 +365,9 @@ fn unknown_kind(
     })
 }
 
-/// A custom resource definition, `v1` or `v1beta1`.
-#[derive(Debug, Deserialize)]
-struct Definition {
-    spec: DefinitionSpec,
-}
-
-#[derive(Debug, Deserialize)]
-struct DefinitionSpec {
-    group: String,
-    names: Names,
-    scope: String,
-    #[serde(default)]
-    version: Option<String>,
-    #[serde(default)]
-    versions: Vec<Version>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_field_names, reason = "the names of the API")]
-struct Names {
-    plural: String,
-    kind: String,
-    #[serde(default)]
-    singular: Option<String>,
-    #[serde(default)]
-    list_kind: Option<String>,
-    #[serde(default)]
-    short_names: Vec<String>,
-    #[serde(default)]
-    categories: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Version {
-    name: String,
-    served: bool,
-    #[serde(default)]
-    selectable_fields: Vec<SelectableField>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SelectableField {
-    json_path: String,
-}
-
-impl Definition {
-    fn into_resource(self) -> Resource {
-        let DefinitionSpec {
-            group,
-            names,
-            scope,
-            version,
-            mut versions,
-        } = self.spec;
-        versions.retain(|version| version.served);
-        versions.sort_by_key(|version| Reverse(priority(&version.name)));
-        let preferred = versions.first();
-        let mut paths: Vec<&str> = versions
-            .iter()
-            .flat_map(|version| &version.selectable_fields)
-            .map(|field| field.json_path.as_str())
-            .collect();
-        paths.sort_unstable();
-        paths.dedup();
-        Resource {
-            version: preferred
-                .map(|version| version.name.clone())
-                .or(version)
-                .unwrap_or_else(|| "v1".to_owned()),
-            singular: names.singular.unwrap_or_else(|| names.kind.to_lowercase()),
-            list_kind: names
-                .list_kind
-                .unwrap_or_else(|| format!("{}List", names.kind)),
-            namespaced: scope == "Namespaced",
-            custom: true,
-            fields: paths.into_iter().map(Field::custom).collect(),
-            places: vec![format!("{ROOT}/{CUSTOM}/{}.{group}", names.plural)],
-            files: Vec::new(),
-            index: OnceLock::new(),
-            short_names: names.short_names,
-            categories: names.categories,
-            kind: names.kind,
-            plural: names.plural,
-            group,
-        }
-    }
-}
-
-/// Kubernetes' order of versions: `v2` > `v1` > `v1beta2` > `v1beta1` > `v1alpha1` > anything else.
-pub(crate) fn priority(version: &str) -> (u8, u64, u64, Reverse<String>) {
-    let other = (0, 0, 0, Reverse(version.to_owned()));
-    let Some(rest) = version.strip_prefix('v') else {
-        return other;
-    };
-    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-    let (major, stage) = rest.split_at(digits);
-    let (stage, minor) = match stage {
-        "" => (3, "0"),
-        stage => match (stage.strip_prefix("beta"), stage.strip_prefix("alpha")) {
-            (Some(minor), _) => (2, minor),
-            (_, Some(minor)) => (1, minor),
-            _ => return other,
-        },
-    };
-    match (major.parse(), minor.parse()) {
-        (Ok(major), Ok(minor)) => (stage, major, minor, Reverse(String::new())),
-        _ => other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn orders_versions_as_kubernetes_does() {
-        let mut versions = [
-            "v1alpha1", "foo", "v1", "v10", "v2beta1", "v1beta2", "v2", "bar", "v1beta10",
-        ];
-        versions.sort_by_key(|version| Reverse(priority(version)));
-        assert_eq!(
-            versions,
-            [
-                "v10", "v2", "v1", "v2beta1", "v1beta10", "v1beta2", "v1alpha1", "bar", "foo"
-            ]
-        );
-    }
 
     #[test]
     fn sorts_paths_by_kind() {

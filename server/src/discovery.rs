@@ -10,7 +10,8 @@ use bundle::Files;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::catalog::{Catalog, Resource, group_version, priority, split_group_version};
+use crate::catalog::{Catalog, Resource, group_version, split_group_version};
+use crate::definition::priority;
 use crate::request::ObjectPath;
 
 const GROUPS: &str = "cluster-resources/groups.json";

@@ -9,6 +9,10 @@ use crate::api::Shared;
 use crate::catalog::Resource;
 use crate::status::Status;
 
+/// The Secret whose license the `clusterResources` collector looks for, and what it writes if it finds it.
+const LICENSE_SECRET: &str = "replicated";
+const LICENSE: &str = "cluster-resources/license.json";
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Facts {
@@ -30,29 +34,54 @@ pub(crate) fn about(
     };
     let namespace = namespace?;
     let subject = subject(resource, name);
-    let files = &shared.files;
-    let of_object = format!("{folder}/{namespace}/{name}.json");
-    let of_keys = format!("{folder}/{namespace}/{name}/");
-    let mut paths: Vec<&str> = files
-        .paths()
-        .map(bundle::BundlePath::as_str)
-        .filter(|path| *path == of_object || path.starts_with(&of_keys))
-        .collect();
-    paths.sort_by_key(|path| *path != of_object);
-    for path in paths {
-        match files.decoded::<Facts>(path) {
-            Ok(facts) if facts.exists => {
-                let why =
-                    format!("the bundle records that it exists ({path}), not the object itself");
-                return Some(Status::forbidden(&subject, &why));
-            }
-            Ok(_) => return Some(Status::not_found(&subject)),
-            Err(_) => {}
-        }
+    if let Some((path, exists)) = recorded(shared, folder, namespace, name) {
+        let why = format!("the bundle records that it exists ({path}), not the object itself");
+        return Some(if exists {
+            Status::forbidden(&subject, &why)
+        } else {
+            Status::not_found(&subject)
+        });
     }
     // What was asked for by name and refused is no matter of the whole kind.
-    match files.read(&of_object) {
+    match shared
+        .files
+        .length(&format!("{folder}/{namespace}/{name}.json"))
+    {
         Err(ReadError::Gap { gap, .. }) => Some(Status::gap(&subject, gap.reason, &gap.detail)),
         _ => None,
     }
+}
+
+/// Whether the bundle knows that there is no such object, in a namespace or in all.
+pub(crate) fn is_absent(
+    shared: &Shared,
+    folder: &str,
+    namespace: Option<&str>,
+    name: &str,
+) -> bool {
+    let looked_for = || {
+        let missing = matches!(shared.files.length(LICENSE), Err(ReadError::NotFound(_)));
+        folder == "secrets" && name == LICENSE_SECRET && missing && shared.catalog.holds_objects()
+    };
+    let recorded = namespace.and_then(|namespace| recorded(shared, folder, namespace, name));
+    match recorded {
+        Some((_, exists)) => !exists,
+        None => looked_for(),
+    }
+}
+
+/// The file that tells of an object, and whether it exists.
+fn recorded(shared: &Shared, folder: &str, namespace: &str, name: &str) -> Option<(String, bool)> {
+    let of_object = format!("{folder}/{namespace}/{name}.json");
+    // Where a key was asked for, the file has the key's name.
+    let of_keys = format!("{folder}/{namespace}/{name}/");
+    let paths = shared.files.paths().map(bundle::BundlePath::as_str);
+    let keyed = paths.filter(|path| path.starts_with(&of_keys));
+    [of_object.as_str()]
+        .into_iter()
+        .chain(keyed)
+        .find_map(|path| {
+            let facts = shared.files.decoded::<Facts>(path).ok()?;
+            Some((path.to_owned(), facts.exists))
+        })
 }

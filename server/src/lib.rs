@@ -9,6 +9,7 @@
 mod absence;
 mod api;
 mod catalog;
+mod definition;
 mod discovery;
 mod facts;
 mod fields;

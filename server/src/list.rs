@@ -13,6 +13,7 @@ use syntax::selector::{FieldSelector, LabelSelector};
 use crate::absence::{Coverage, coverage, is_secrets, subject};
 use crate::api::{Answer, Body, Shared};
 use crate::catalog::Resource;
+use crate::facts;
 use crate::fields::check_label;
 use crate::index::{Index, Object, PULL_SECRET_TYPE, materialize};
 use crate::request::Query;
@@ -36,10 +37,7 @@ pub(crate) fn list(
     let limit = query.number("limit")?.unwrap_or(0);
     let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0);
     check_resource_version(query)?;
-    if resource.group.is_empty()
-        && resource.plural == "secrets"
-        && !selection.only_pull_secrets(resource)
-    {
+    if is_secrets(resource) && !selection.answerable_of_secrets(shared, namespace) {
         return Err(no_secrets(resource, ""));
     }
     let mut warnings = match coverage(&shared.files, &shared.catalog, resource, namespace) {
@@ -144,7 +142,7 @@ pub(crate) fn not_there(
     name: &str,
 ) -> Status {
     let subject = subject(resource, name);
-    if let Some(status) = crate::facts::about(shared, resource, namespace, name) {
+    if let Some(status) = facts::about(shared, resource, namespace, name) {
         return status;
     }
     match coverage(&shared.files, &shared.catalog, resource, namespace) {
@@ -265,10 +263,11 @@ impl Selection {
         self.labels.matches(|key| object.label(key)) && self.fields.matches(field)
     }
 
-    /// Whether nothing but image pull secrets is asked for, of which the bundle knows.
-    fn only_pull_secrets(&self, resource: &Resource) -> bool {
-        debug_assert_eq!(resource.plural, "secrets");
+    /// Whether all that is asked for is known of Secrets: image pull secrets, or one that is not there.
+    fn answerable_of_secrets(&self, shared: &Shared, namespace: Option<&str>) -> bool {
+        let absent = |name| facts::is_absent(shared, "secrets", namespace, name);
         self.fields.exact("type") == Some(PULL_SECRET_TYPE)
+            || self.fields.exact("metadata.name").is_some_and(absent)
     }
 }
 

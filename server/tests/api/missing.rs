@@ -118,6 +118,29 @@ fn what_was_cut_says_so() {
 }
 
 #[test]
+fn a_list_that_was_not_of_one_moment_is_shown_and_said_so() {
+    let api = api_with(
+        &[(
+            "cluster-resources/pods/a.json",
+            list("Pod", "v1", &[pod("a", "web", &[])]),
+        )],
+        manifest(&[(
+            "cluster-resources/pods/*.json",
+            Limit,
+            "the list is not of one moment",
+        )]),
+    );
+    for path in ["/api/v1/pods", "/api/v1/namespaces/a/pods"] {
+        let some = get(&api, path);
+        assert_eq!(some.names(), ["a/web"], "{path}");
+        assert_eq!(
+            some.warnings,
+            [r#"299 - "cut at a limit: the list is not of one moment""#]
+        );
+    }
+}
+
+#[test]
 fn a_kind_that_nobody_collected_is_not_found() {
     let discovery = json!([{ "groupVersion": "v1", "resources": [
         { "name": "podtemplates", "singularName": "podtemplate", "namespaced": true, "kind": "PodTemplate", "verbs": ["list"] },
@@ -292,6 +315,13 @@ fn secrets_are_what_the_bundle_knows_of_them() {
         secret["data"][".dockerconfigjson"],
         "eyJhdXRocyI6eyJyLmV4YW1wbGUuY29tIjp7InVzZXJuYW1lIjoicm9ib3QifX19"
     );
+    // Looked for and not there: by the collector of that fact, and by the one that looks for a license.
+    for path in [
+        "/api/v1/namespaces/a/secrets?fieldSelector=metadata.name%3Dnone",
+        "/api/v1/secrets?fieldSelector=metadata.name%3Dreplicated",
+    ] {
+        assert_eq!(get(&api, path).names(), [""; 0], "{path}");
+    }
     for (path, code) in [
         ("/api/v1/secrets", 403),
         ("/api/v1/namespaces/a/secrets", 403),
@@ -299,6 +329,14 @@ fn secrets_are_what_the_bundle_knows_of_them() {
         ("/api/v1/namespaces/a/secrets/keyed", 403),
         ("/api/v1/namespaces/a/secrets/none", 404),
         ("/api/v1/namespaces/a/secrets/other", 403),
+        (
+            "/api/v1/namespaces/a/secrets?fieldSelector=metadata.name%3Dapp",
+            403,
+        ),
+        (
+            "/api/v1/namespaces/a/secrets?fieldSelector=metadata.name%3Dother",
+            403,
+        ),
     ] {
         assert_eq!(get(&api, path).failure().0, code, "{path}");
     }

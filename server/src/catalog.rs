@@ -42,7 +42,8 @@ pub(crate) struct Resource {
     /// Its folders, or files without their extension, in the bundle.
     pub(crate) places: Vec<String>,
     pub(crate) files: Vec<SourceFile>,
-    index: OnceLock<Index>,
+    /// Read on the first call of [`Resource::index`].
+    pub(crate) index: OnceLock<Index>,
 }
 
 impl Resource {

@@ -107,7 +107,7 @@ fn named(line: &[u8], at: usize, name: Range<usize>, found: &mut Vec<Found>) {
     let plain =
         separator == b':' && value.plain && next == b' ' && (first || matches!(opened, Some(b'{')));
     // Prose after a colon: `token: expired at noon`, `password: must be long`.
-    if separator == b':' && value.plain {
+    if separator == b':' && value.plain && scheme(&line[value.range.clone()]) == 0 {
         let words = &line[value.range.clone()];
         let word = words
             .split(|byte| *byte == b' ' || *byte == b',')
@@ -155,22 +155,22 @@ fn flag(line: &[u8], start: usize, end: usize, found: &mut Vec<Found>) {
 }
 
 fn push(line: &[u8], class: Class, value: Range<usize>, plain: bool, found: &mut Vec<Found>) {
-    // `Authorization: Bearer x`: the scheme is not secret.
-    let text = &line[value.clone()];
-    let scheme = text.iter().position(|byte| *byte == b' ').filter(|length| {
-        let scheme = text[..*length].to_ascii_lowercase();
-        matches!(
-            scheme.as_slice(),
-            b"bearer" | b"basic" | b"token" | b"digest" | b"negotiate" | b"apikey"
-        )
-    });
-    let value = scheme.map_or(value.clone(), |length| value.start + length + 1..value.end);
+    let scheme = scheme(&line[value.clone()]);
+    let value = value.start + scheme..value.end;
     if values::is_secret(class, &line[value.clone()]) {
-        found.push(Found {
-            value,
-            plain: plain && scheme.is_none(),
-        });
+        let plain = plain && scheme == 0;
+        found.push(Found { value, plain });
     }
+}
+
+/// The length of an authentication scheme before a credential, with its space: that much is not secret.
+fn scheme(value: &[u8]) -> usize {
+    const SCHEMES: [&str; 6] = ["bearer", "basic", "token", "digest", "negotiate", "apikey"];
+    let length = value.iter().position(|byte| *byte == b' ').unwrap_or(0);
+    let known = SCHEMES
+        .iter()
+        .any(|scheme| value[..length].eq_ignore_ascii_case(scheme.as_bytes()));
+    if known { length + 1 } else { 0 }
 }
 
 fn is_name(byte: u8) -> bool {
@@ -247,7 +247,7 @@ enum Style {
 
 struct Value {
     range: Range<usize>,
-    /// It has no quotes.
+    /// It has no quotes and no brackets.
     plain: bool,
 }
 
@@ -290,7 +290,7 @@ fn value_at(line: &[u8], start: usize, style: Style) -> Option<Value> {
     };
     (end > at).then_some(Value {
         range: at..end,
-        plain: true,
+        plain: !listed,
     })
 }
 
@@ -426,6 +426,7 @@ mod tests {
             (r#"{"value":"hunter2","name":"DB_PASSWORD"}"#, &["hunter2"]),
             ("map[password:hunter2 user:bob]", &["hunter2"]),
             ("Authorization:[Bearer abcd1234efgh]", &["abcd1234efgh"]),
+            ("Authorization: Bearer abcd1234efgh", &["abcd1234efgh"]),
             ("https://h/p?access_token=abc123&x=1", &["abc123"]),
             (r"A=1\nDB_PASSWORD=hunter2\nB=2", &["hunter2"]),
             ("arn:aws:secretsmanager:x:1:secret:prod/db", &[]),

@@ -303,7 +303,17 @@ impl Output {
         path: &BundlePath,
         value: &T,
     ) -> Result<(), CollectError> {
-        let bytes = syntax::json::to_vec(value, "  ")
+        self.json_with(path, value, "  ")
+    }
+
+    /// Writes a document with another indent; without one it is compact.
+    pub fn json_with<T: Serialize + ?Sized>(
+        &self,
+        path: &BundlePath,
+        value: &T,
+        indent: &str,
+    ) -> Result<(), CollectError> {
+        let bytes = syntax::json::to_vec(value, indent)
             .map_err(|error| CollectError::Failed(format!("cannot encode {path}: {error}")))?;
         self.write(path, &bytes)
     }

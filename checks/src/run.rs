@@ -534,8 +534,8 @@ struct Failure<'a> {
     timestamp: String,
 }
 
-/// `skipped-collectors.json` and `collector-errors/<title>-error.json`, as troubleshoot writes them. What
-/// cannot be written is in the manifest all the same.
+/// `skipped-collectors.json`, `collector-errors/<title>-error.json` and `host-collectors/errors/<title>-error.json`,
+/// as troubleshoot writes them. What cannot be written is in the manifest all the same.
 fn write_error_files(jobs: &[Job], records: &[CollectorRecord], output: &Output) {
     let timestamp = Timestamp::now().to_string();
     let skipped: Vec<Skipped<'_>> = jobs
@@ -568,7 +568,11 @@ fn write_error_files(jobs: &[Job], records: &[CollectorRecord], output: &Output)
             error: &error.to_string(),
             timestamp: timestamp.clone(),
         };
-        let path = BundlePath::join(["collector-errors", &format!("{}-error.json", record.title)]);
+        let folder = match job.kind.scope {
+            Scope::Cluster => "collector-errors",
+            Scope::Host => "host-collectors/errors",
+        };
+        let path = BundlePath::join([folder, &format!("{}-error.json", record.title)]);
         let (Ok(path), Ok(text)) = (path, syntax::json::to_vec(&failure, "")) else {
             continue;
         };

@@ -169,7 +169,7 @@ impl Server {
 pub(crate) fn context(cluster: Option<Cluster>) -> Context {
     Context {
         cluster: cluster.map(Arc::new),
-        host: Host {},
+        host: Host::default(),
         namespace: None,
         logs_since: None,
         run_id: "test".into(),

@@ -8,11 +8,22 @@ use crate::collector::CollectorKind;
 
 mod cluster_info;
 mod cluster_resources;
+mod cpu;
+mod data;
+mod host_os;
+mod memory;
 
 pub use cluster_resources::merge as merge_cluster_resources;
 
 /// Every collector, sorted by scope and name.
-pub const KINDS: &[&CollectorKind] = &[&cluster_info::KIND, &cluster_resources::KIND];
+pub const KINDS: &[&CollectorKind] = &[
+    &cluster_info::KIND,
+    &cluster_resources::KIND,
+    &data::KIND,
+    &cpu::KIND,
+    &host_os::KIND,
+    &memory::KIND,
+];
 
 /// The resources that `clusterResources` asks for, by group and version.
 #[cfg(test)]
@@ -30,8 +41,41 @@ fn title(type_name: &str, name: &str) -> String {
     }
 }
 
+/// The title of a host collector: its name, else troubleshoot's title for its kind.
+fn host_title(type_name: &str, name: &str) -> String {
+    let title = if name.is_empty() { type_name } else { name };
+    title.to_owned()
+}
+
 #[cfg(test)]
 mod tests {
+    use super::KINDS;
+
+    #[test]
+    fn rows_are_sorted_by_scope_and_name_and_documented() {
+        let keys: Vec<_> = KINDS.iter().map(|kind| (kind.scope, kind.name)).collect();
+        assert!(keys.is_sorted_by(|one, next| one < next), "{keys:?}");
+        for kind in KINDS {
+            let headings: Vec<&str> = kind
+                .docs
+                .lines()
+                .filter(|line| line.starts_with("# "))
+                .collect();
+            let wanted = [
+                "# What it collects",
+                "# Files",
+                "# Permissions",
+                "# Example",
+            ];
+            assert_eq!(headings, wanted, "{}", kind.name);
+            assert!(
+                kind.docs.contains(&format!("\n{}:", kind.name)),
+                "{}",
+                kind.name
+            );
+        }
+    }
+
     #[test]
     fn every_file_is_registered() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/collectors");

@@ -1,4 +1,99 @@
 //! The host: the only door to `/proc`, `/sys`, `/etc` and programs.
-/// The machine this runs on.
-#[derive(Clone, Default)]
-pub struct Host {}
+//!
+//! What only Linux has stands in `linux.rs`, behind one `cfg`; elsewhere [`sysinfo`] answers what it can.
+
+#[cfg(target_os = "linux")]
+mod distribution;
+#[cfg_attr(target_os = "linux", path = "linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "other.rs")]
+mod machine;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bundle::collected::host::{Cpu, HostOs, Memory};
+
+use crate::collector::CollectError;
+
+/// The machine this runs on, or the one whose root folder is mounted somewhere.
+#[derive(Debug, Clone)]
+pub struct Host {
+    root: PathBuf,
+}
+
+/// Why the host did not answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// A file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file is there and does not say what it should.
+    #[error("{} does not tell {wanted}", path.display())]
+    Unclear {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        wanted: &'static str,
+    },
+    /// The system does not tell it.
+    #[error("the operating system does not tell {0}")]
+    Unsupported(&'static str),
+}
+
+impl From<HostError> for CollectError {
+    fn from(error: HostError) -> Self {
+        match &error {
+            HostError::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Self::Refused(error.to_string())
+            }
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self {
+            root: PathBuf::from("/"),
+        }
+    }
+}
+
+impl Host {
+    /// The machine whose root folder is mounted at `root`.
+    #[must_use]
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Its processors.
+    pub async fn cpu(&self) -> Result<Cpu, HostError> {
+        self.ask(machine::cpu).await
+    }
+
+    /// Its memory.
+    pub async fn memory(&self) -> Result<Memory, HostError> {
+        self.ask(machine::memory).await
+    }
+
+    /// Its operating system and kernel; what the system does not tell is empty.
+    pub async fn os(&self) -> Result<HostOs, HostError> {
+        self.ask(|root| Ok(machine::os(root))).await
+    }
+
+    /// Reads where a slow file holds up nobody else: `/proc/cpuinfo` of a large machine asks every processor.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: fn(&Path) -> Result<T, HostError>,
+    ) -> Result<T, HostError> {
+        let root = self.root.clone();
+        let asked = tokio::task::spawn_blocking(move || question(&root)).await;
+        asked.unwrap_or(Err(HostError::Unsupported("anything: reading it panicked")))
+    }
+}

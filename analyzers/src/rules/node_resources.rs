@@ -204,7 +204,8 @@ impl Analyzer for NodeResources {
         let finding = Finding {
             observed: format!("{observed} ({PATH})"),
             ..said
-        };
+        }
+        .with_remedy("Add nodes, larger nodes, or nodes with the labels and resources that the filters ask for.");
         Ok(self.finished(finding, meta).into())
     }
 }
@@ -225,6 +226,7 @@ impl NodeResources {
             message: "No node resources were collected, unable to analyze node resources"
                 .to_owned(),
             observed: format!("{PATH} was not collected"),
+            remedy: "Collect with clusterResources, which lists the nodes.".to_owned(),
             ..Finding::default()
         };
         Ok(self.finished(finding, meta).into())
@@ -238,7 +240,6 @@ impl NodeResources {
             strict: meta.strict,
             ..finding
         }
-        .with_remedy("Add nodes, larger nodes, or nodes with the labels and resources that the filters ask for.")
         .with_icon(&ICON)
     }
 

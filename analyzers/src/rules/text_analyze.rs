@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use syntax::boolean;
+use syntax::glob::FileGlob;
 use syntax::go_regex::GoRegex;
 
 use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
@@ -181,18 +182,34 @@ impl TextAnalyze {
         Ok(path)
     }
 
+    /// The files to search. Troubleshoot fails on a pattern that also names folders: such a pattern was meant
+    /// for the files in them, which it does not reach, and a pass would speak of others.
     fn paths(&self, pattern: &str, files: &Files) -> Result<Vec<BundlePath>, NotEvaluated> {
-        let glob = |pattern: &str| {
-            files
-                .glob(pattern)
-                .map_err(|error| NotEvaluated::Spec(format!("{pattern:?} names no files: {error}")))
-        };
-        let mut paths = glob(pattern)?;
+        let glob = Self::glob(pattern)?;
+        let mut excluded = Vec::new();
         for name in &self.exclude_files {
-            let excluded = glob(&self.pattern(name)?)?;
-            paths.retain(|path| !excluded.contains(path));
+            excluded.push(Self::glob(&self.pattern(name)?)?);
         }
+        let is_wanted =
+            |path: &str| glob.matches(path) && !excluded.iter().any(|glob| glob.matches(path));
+        let depth = pattern.split('/').count();
+        let folder = files.paths().find_map(|path| {
+            let (end, _) = path.as_str().match_indices('/').nth(depth - 1)?;
+            Some(&path.as_str()[..end]).filter(|folder| is_wanted(folder))
+        });
+        if let Some(folder) = folder {
+            return Err(NotEvaluated::Spec(format!(
+                "{pattern:?} also names folders, such as {folder}, whose files it does not reach: name the files, as in \"{folder}/*\""
+            )));
+        }
+        let mut paths = files.glob(pattern)?;
+        paths.retain(|path| is_wanted(path.as_str()));
         Ok(paths)
+    }
+
+    fn glob(pattern: &str) -> Result<FileGlob, NotEvaluated> {
+        FileGlob::new(pattern)
+            .map_err(|error| NotEvaluated::Spec(format!("{pattern:?} names no files: {error}")))
     }
 
     /// The answer where no file was found: that the manifest knows why comes first.

@@ -131,7 +131,13 @@ pub(crate) fn run(task: RigTask) -> Result<()> {
             std::process::exit(status.code().unwrap_or(1));
         }
         RigTask::Fill { name, pods } => crate::bench::fill(&Inside::named(&name)?, pods),
-        RigTask::Keep(task) => keeper::keep(&task),
+        RigTask::Keep(task) => {
+            let result = keeper::keep(&task);
+            if let Err(error) = &result {
+                sandbox::say_failed(error);
+            }
+            result
+        }
         RigTask::Sandbox(task) => sandbox::bring_up(&task),
     }
 }
@@ -149,7 +155,6 @@ pub(crate) enum Lifetime {
 pub(crate) struct Rig {
     keeper: Child,
     folder: PathBuf,
-    stays: bool,
 }
 
 impl Rig {
@@ -168,6 +173,11 @@ impl Rig {
             .args(node.then_some("--node"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // A keeper that stays would hold its caller's terminal or pipe open.
+            .stderr(match lifetime {
+                Lifetime::WithCaller => Stdio::inherit(),
+                Lifetime::UntilDown => Stdio::null(),
+            })
             .spawn()
             .context("failed to start the rig's keeper")?;
         let pipe = keeper
@@ -179,21 +189,20 @@ impl Rig {
             .take()
             .context("the keeper's stdout is a pipe")?;
         interrupt::hold(&folder, pipe);
-        let mut rig = Self {
-            keeper,
-            folder,
-            stays: false,
-        };
-        wait_until_up(stdout, started)?;
-        if lifetime == Lifetime::UntilDown {
-            rig.stays = true;
-            if let Some(mut pipe) = interrupt::release(&rig.folder) {
-                pipe.write_all(keeper::STAY)
-                    .context("failed to tell the rig's keeper to stay")?;
-            }
+        if let Err(error) = wait_until_up(stdout, started) {
+            drop(interrupt::release(&folder));
+            // Its status says no more than the error does.
+            let _ = keeper.wait();
+            return Err(error);
+        }
+        if lifetime == Lifetime::UntilDown
+            && let Some(mut pipe) = interrupt::release(&folder)
+        {
+            pipe.write_all(keeper::STAY)
+                .context("failed to tell the rig's keeper to stay")?;
         }
         println!("rig: {name} is up after {:.1?}", started.elapsed());
-        Ok(rig)
+        Ok(Self { keeper, folder })
     }
 
     /// What runs inside.
@@ -218,7 +227,7 @@ impl Rig {
     }
 
     fn let_go(&mut self) -> Result<()> {
-        // Closing the pipe tells the keeper.
+        // Closing the pipe tells the keeper. A rig that stays, or that was stopped, has none.
         let Some(pipe) = interrupt::release(&self.folder) else {
             return Ok(());
         };
@@ -239,9 +248,7 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        if !self.stays
-            && let Err(error) = self.let_go()
-        {
+        if let Err(error) = self.let_go() {
             eprintln!("rig: {error:#}");
         }
     }

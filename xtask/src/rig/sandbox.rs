@@ -129,7 +129,7 @@ pub(super) fn bring_up(task: &SandboxTask) -> Result<()> {
         deadline: Instant::now() + START_DEADLINE,
     };
     if let Err(error) = start_all(&mut servers, task.node) {
-        say("failed", &format!("{error:#}").replace('\n', "\u{1}"));
+        say_failed(&error);
         std::process::exit(1);
     }
     say("ready", "");
@@ -169,6 +169,12 @@ fn bring_network_up() -> Result<()> {
         run(Command::new(&ip).args(["address", "add", &format!("{address}/32"), "dev", "lo"]))?;
     }
     Ok(())
+}
+
+/// Tells the caller why there is no rig.
+pub(super) fn say_failed(error: &anyhow::Error) {
+    // One line; the caller puts the breaks back.
+    say("failed", &format!("{error:#}").replace('\n', "\u{1}"));
 }
 
 /// Tells the caller; it may be gone, which the closed stdin tells better than a failed write.

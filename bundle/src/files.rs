@@ -21,6 +21,12 @@ use crate::path::BundlePath;
 /// How many links are followed from one path to a file.
 const MAX_LINKS: usize = 8;
 
+/// How many files a glob looks at through links to folders: a hostile bundle's links multiply its files.
+const MAX_SEEN_THROUGH_LINKS: usize = 2_000_000;
+
+/// How many gaps are compared one by one.
+const MAX_GAPS: usize = 20_000;
+
 /// A bundle's files. What the tool itself wrote after the analysis (`analysis.json` and the others of
 /// [`crate::manifest::AFTER_ANALYSIS`]) is no evidence and is not among them: see [`Files::report`].
 pub struct Files {
@@ -166,15 +172,28 @@ impl Files {
             .filter(|path| glob.matches(path.as_str()) && !self.is_folder_link(path))
             .cloned()
             .collect();
+        let mut seen = 0;
+        let prefix = glob.prefix();
+        let through =
+            |link: &str| prefix.is_empty() || within(link, prefix) || within(prefix, link);
         for (link, folder) in &self.folder_links {
-            let inside = below(&self.entries, folder);
-            let inside = inside.filter_map(|(path, _)| path.as_str().strip_prefix(folder.as_str()));
-            let aliases = inside.map(|rest| format!("{link}/{rest}"));
-            found.extend(
-                aliases
-                    .filter(|alias| glob.matches(alias))
-                    .filter_map(|alias| BundlePath::new(alias).ok()),
-            );
+            if !through(link.as_str()) {
+                continue;
+            }
+            for (path, _) in below(&self.entries, folder) {
+                seen += 1;
+                if seen > MAX_SEEN_THROUGH_LINKS {
+                    return Err(ReadError::Unreadable {
+                        path: pattern.to_owned(),
+                        reason: "the bundle's links to folders show too many files".to_owned(),
+                    });
+                }
+                let rest = &path.as_str()[folder.len()..];
+                let alias = format!("{link}/{rest}");
+                if glob.matches(&alias) {
+                    found.extend(BundlePath::new(alias).ok());
+                }
+            }
         }
         found.sort_unstable();
         found.dedup();
@@ -297,9 +316,11 @@ impl Files {
     pub fn verify(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         for (path, node) in self.entries.iter().chain(&self.reports) {
-            if let Node::File { content, .. } = node
-                && let Err(error) = self.contents.verify(content)
-            {
+            let checked = match node {
+                Node::File { content, .. } => self.contents.verify(content),
+                Node::Link { claim, .. } => self.contents.check_link(claim.as_ref()),
+            };
+            if let Err(error) = checked {
                 problems.push(Problem::Damaged {
                     path: path.to_string(),
                     reason: error.to_string(),
@@ -358,7 +379,7 @@ impl Files {
             {
                 return Ok((found, content));
             }
-            let Some(next) = self.follow(&current) else {
+            let Some(next) = self.follow(&current)? else {
                 return Err(match seen.len() {
                     1 => self.missing(path),
                     _ => ReadError::Unreadable {
@@ -387,17 +408,19 @@ impl Files {
     }
 
     /// The path with the first link on its way replaced by what it leads to.
-    fn follow(&self, path: &str) -> Option<String> {
+    fn follow(&self, path: &str) -> Result<Option<String>, ReadError> {
         let ends = path
             .match_indices('/')
             .map(|(at, _)| at)
             .chain([path.len()]);
         for end in ends {
-            if let Some(Node::Link { target, .. }) = self.entries.get(&path[..end]) {
-                return Some(format!("{target}{}", &path[end..]));
+            if let Some(Node::Link { target, claim, .. }) = self.entries.get(&path[..end]) {
+                let checked = self.contents.check_link(claim.as_ref());
+                checked.map_err(|error| unreadable(&path[..end], &error))?;
+                return Ok(Some(format!("{target}{}", &path[end..])));
             }
         }
-        None
+        Ok(None)
     }
 
     fn is_folder_link(&self, path: &BundlePath) -> bool {
@@ -425,6 +448,12 @@ fn below<'a>(
 ) -> impl Iterator<Item = (&'a BundlePath, &'a Node)> {
     let range = entries.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
     range.take_while(move |(path, _)| path.as_str().starts_with(prefix))
+}
+
+/// Whether `path` is `folder` or lies in it.
+fn within(path: &str, folder: &str) -> bool {
+    let rest = path.strip_prefix(folder);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The links that lead to a folder, directly or through other links, sorted by path.
@@ -463,8 +492,18 @@ fn gaps_of(manifest: &Manifest) -> Vec<(Pattern, Gap)> {
             detail: reason.clone(),
         });
     let lost = manifest.lost.iter().cloned();
-    let gaps = recorded.chain(lost).chain(withheld);
-    gaps.map(|gap| (Pattern::new(&gap.path, Dialect::Gap), gap))
+    let mut gaps = recorded.chain(lost).chain(withheld);
+    let mut listed: Vec<Gap> = gaps.by_ref().take(MAX_GAPS).collect();
+    if gaps.next().is_some() {
+        listed.push(Gap {
+            path: "**".to_owned(),
+            reason: GapReason::Limit,
+            detail: format!("the manifest has more than {MAX_GAPS} gaps"),
+        });
+    }
+    let listed = listed.into_iter();
+    listed
+        .map(|gap| (Pattern::new(&gap.path, Dialect::Gap), gap))
         .collect()
 }
 

@@ -96,7 +96,7 @@ impl Pattern {
 const FOLDERS: [Token; 2] = [Token::Across, Token::Letter('/')];
 
 /// The largest table that a comparison may take.
-const MAX_CELLS: usize = 1 << 20;
+const MAX_CELLS: usize = 1 << 16;
 
 impl Token {
     fn is_run(self) -> bool {

@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use assay_bundle as bundle;
 use bundle::archive::{Finished, LossKind};
+use bundle::io::MemoryFile;
 use bundle::manifest::{Gap, GapReason};
-use bundle::{Files, ReadError, WriteError};
+use bundle::redact::RedactorSpec;
+use bundle::{ArchiveWriter, Files, Profile, ReadError, Redactor, WriteError};
 use support::{Result, manifest, path, reopen, text, write, writer};
 
 fn samples() -> Vec<(String, Vec<u8>)> {
@@ -231,4 +233,106 @@ fn globs_and_links_agree() -> Result {
         assert!(files.glob("[").is_err());
     }
     Ok(())
+}
+
+#[test]
+fn what_is_written_is_redacted_and_what_cannot_be_is_withheld() -> Result {
+    let specs: Vec<RedactorSpec> = serde_json::from_value(serde_json::json!([
+        {"name": "documents", "fileSelector": {"file": "deep.yaml"}, "removals": {"yamlPath": ["a.b"]}},
+    ]))?;
+    let redactor = Redactor::new(Profile::Troubleshoot, &specs)?;
+    let file = MemoryFile::default();
+    let writer = ArchiveWriter::new(Box::new(file.clone()), redactor, support::options())?;
+    let secret = "hunter2-hunter2";
+    let leak = format!("connecting to postgres://app:{secret}@db:5432/app\n");
+    // In a short file, and across the blocks of a long one.
+    write(&writer, "short.log", leak.as_bytes())?;
+    write(
+        &writer,
+        "long.log",
+        &[
+            text(1_048_550, 1),
+            leak.as_bytes().to_vec(),
+            text(2_000_000, 2),
+        ]
+        .concat(),
+    )?;
+    let deep = format!("{}{secret}{}", "[".repeat(100_000), "]".repeat(100_000));
+    write(&writer, "deep.yaml", deep.as_bytes())?;
+    assert!(matches!(
+        writer.losses().as_slice(),
+        [bundle::archive::Loss {
+            kind: LossKind::Withheld(_),
+            ..
+        }]
+    ));
+    let live = writer.flush(Arc::new(file.clone()), manifest())?;
+    writer.finish(&manifest())?;
+    let offline = reopen(&file)?;
+    for files in [&live, &offline] {
+        for name in ["short.log", "long.log"] {
+            let bytes = files.read(name)?;
+            let found = bytes
+                .windows(secret.len())
+                .any(|window| window == secret.as_bytes());
+            assert!(!found, "{name}");
+            assert!(bytes.windows(3).any(|window| window == b"***"), "{name}");
+        }
+        let withheld = files.read("deep.yaml");
+        assert!(
+            matches!(withheld, Err(ReadError::Gap { gap, .. }) if gap.reason == GapReason::Withheld)
+        );
+        assert_eq!(files.gaps("*.yaml").count(), 1);
+        let redaction = files
+            .manifest()
+            .map(|manifest| manifest.redaction.clone())
+            .unwrap_or_default();
+        assert_eq!(redaction.profile, "troubleshoot");
+        assert!(redaction.masks.values().sum::<u64>() >= 2);
+        assert_eq!(redaction.withheld.len(), 1);
+    }
+    let unpacked = tar_members(&file.bytes())?;
+    let stub = unpacked
+        .iter()
+        .find(|(name, _)| name == "bundle-1/deep.yaml")
+        .map(|(_, content)| content);
+    assert!(
+        stub.is_some_and(|stub| stub.starts_with("*** WITHHELD: ") && !stub.contains(secret)),
+        "{stub:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn without_redaction_the_manifest_says_so() -> Result {
+    let file = MemoryFile::default();
+    let writer = ArchiveWriter::unredacted(Box::new(file.clone()), support::options())?;
+    write(&writer, "a", b"postgres://app:hunter2-hunter2@db:5432/app")?;
+    writer.finish(&manifest())?;
+    let files = reopen(&file)?;
+    assert_eq!(
+        &files.read("a")?[..],
+        b"postgres://app:hunter2-hunter2@db:5432/app"
+    );
+    assert_eq!(
+        files
+            .manifest()
+            .map(|manifest| manifest.redaction.profile.as_str()),
+        Some("off")
+    );
+    Ok(())
+}
+
+/// The members as another reader sees them.
+fn tar_members(archive: &[u8]) -> Result<Vec<(String, String)>> {
+    let mut tar = tar::Archive::new(flate2::read::MultiGzDecoder::new(archive));
+    let mut members = Vec::new();
+    for entry in tar.entries()? {
+        let mut entry = entry?;
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes)?;
+        let name = String::from_utf8(entry.path_bytes().into_owned())?;
+        members.push((name, String::from_utf8_lossy(&bytes).into_owned()));
+    }
+    Ok(members)
 }

@@ -375,3 +375,68 @@ fn an_index_that_lies_is_not_believed() -> Result {
     assert!(!files.contains(path("b.log").as_str()));
     Ok(())
 }
+
+#[test]
+fn an_index_that_renames_is_not_believed_where_it_matters() -> Result {
+    let (writer, file) = writer()?;
+    write(&writer, "version.yaml", b"v")?;
+    write(&writer, "a.log", b"aaaa")?;
+    write(&writer, "b.log", b"bbbb")?;
+    writer.link(&path("to-a"), &path("a.log"))?;
+    writer.finish(&manifest())?;
+    let bytes = file.bytes();
+    let digits = std::str::from_utf8(&bytes[bytes.len() - 35..bytes.len() - 19])?;
+    let index = usize::from_str_radix(digits, 16)?;
+    let mut toc = Vec::new();
+    flate2::read::GzDecoder::new(&bytes[index..]).read_to_end(&mut toc)?;
+    // Names and targets change places; every length stays, so that the layout holds.
+    let text = String::from_utf8(toc[512..].to_vec())?;
+    let lie = text
+        .replace("/a.log\"", "/x.log\"")
+        .replace("/b.log\"", "/a.log\"")
+        .replace("\"a.log\"", "\"x.log\"");
+    assert_ne!(lie, text);
+    toc.truncate(512);
+    toc.extend_from_slice(lie.as_bytes());
+    let forged = [&bytes[..index], &gzip(&toc), &bytes[bytes.len() - 51..]].concat();
+    let files = open(forged)?;
+    assert_eq!(files.problems(), []);
+    for name in ["a.log", "x.log", "to-a"] {
+        let error = files.read(name).err().map(|error| error.to_string());
+        assert!(
+            error
+                .as_ref()
+                .is_some_and(|error| error.contains("another member")),
+            "{name}: {error:?}"
+        );
+        assert!(
+            files.open(name).is_err() && files.read_range(name, 0, 1).is_err(),
+            "{name}"
+        );
+    }
+    assert_eq!(files.verify().len(), 3);
+    Ok(())
+}
+
+#[test]
+fn links_to_folders_do_not_multiply_without_end() -> Result {
+    let mut names: Vec<(String, EntryType)> = vec![("b/version.yaml".to_owned(), FILE)];
+    names.extend((0..1500).map(|n| (format!("b/f/{n}"), FILE)));
+    names.extend((0..1500).map(|n| (format!("b/l/{n}"), EntryType::Symlink)));
+    let members: Vec<Member<'_>> = names
+        .iter()
+        .map(|(name, kind)| {
+            (
+                name.as_str(),
+                *kind,
+                if *kind == FILE { &b""[..] } else { b"../f" },
+            )
+        })
+        .collect();
+    let files = open(tar(&members))?;
+    assert_eq!(files.glob("f/*")?.len(), 1500);
+    assert_eq!(files.read("l/7/9")?.len(), 0);
+    let error = files.glob("*/*/*").err().map(|error| error.to_string());
+    assert!(error.is_some_and(|error| error.contains("too many files")));
+    Ok(())
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::blocks::Blocks;
-use super::contents::{Content, Contents, Listing, Node};
+use super::contents::{Claim, Content, Contents, Listing, Node};
 use super::index::{self, Entry, EntryKind};
 use super::limits::Limits;
 use super::problem::{OpenError, Problem};
@@ -31,7 +31,7 @@ pub(crate) struct Found {
 pub(crate) enum FoundKind {
     File(Content),
     /// A symbolic link with its target as stored.
-    Link(String),
+    Link(String, Option<Claim>),
     /// A folder, of which only the name is looked at.
     Folder,
     /// What is refused: `a device`.
@@ -90,8 +90,12 @@ pub(crate) fn written(root: &str, entries: &[Entry], blocks: Blocks, manifest: M
                 },
                 modified,
             },
-            EntryKind::Link { target } => match link_target(path.parent(), target) {
-                Some(target) => Node::Link { target, modified },
+            EntryKind::Link { target, .. } => match link_target(path.parent(), target) {
+                Some(target) => Node::Link {
+                    target,
+                    modified,
+                    claim: None,
+                },
                 None => continue,
             },
         };
@@ -151,14 +155,18 @@ pub(crate) fn assemble(findings: Findings, limits: Limits) -> Result<Files, Open
         let modified = found.modified;
         let node = match found.kind {
             FoundKind::File(content) => Node::File { content, modified },
-            FoundKind::Link(target) => {
+            FoundKind::Link(target, claim) => {
                 let inside = link_target(whole.parent(), &target);
                 let inside = inside.and_then(|inside| match &root {
                     None => Some(inside),
                     Some(root) => below(root, &inside),
                 });
                 if let Some(target) = inside {
-                    Node::Link { target, modified }
+                    Node::Link {
+                        target,
+                        modified,
+                        claim,
+                    }
                 } else {
                     let path = path.into();
                     problems.push(Problem::UnsafeLink { path, target });

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::blocks::{Blocks, StreamReader};
 use super::compression::Digest;
-use super::header::{self, Kind, Member};
+use super::index::{Entry, EntryKind};
 use super::limits::Limits;
 use super::problem::Problem;
 use crate::io::{ReadAt, Source};
@@ -50,6 +50,7 @@ pub(crate) enum Node {
         /// Where it leads, from the bundle's root.
         target: BundlePath,
         modified: i64,
+        claim: Option<Claim>,
     },
 }
 
@@ -61,6 +62,10 @@ impl Node {
     }
 }
 
+/// What an index that came with the archive says of a member. The archive's own tar header is compared before the
+/// member is used: the digests are the index's own word, the header is what every other program goes by.
+pub(crate) type Claim = Box<Entry>;
+
 /// A file's bytes.
 pub(crate) enum Content {
     Memory(Arc<[u8]>),
@@ -68,8 +73,7 @@ pub(crate) enum Content {
     Stream {
         start: u64,
         size: u64,
-        /// What an index that came with the archive claims about it.
-        claim: Option<Box<Claim>>,
+        claim: Option<Claim>,
     },
     /// A file of a folder, by the name it has there.
     Folder {
@@ -81,17 +85,6 @@ pub(crate) enum Content {
         size: u64,
         reason: String,
     },
-}
-
-/// What an index claims about a file. The archive's own tar header is compared before the file is read: the
-/// digests are the index's own word, the header is what every other program goes by.
-pub(crate) struct Claim {
-    /// The path in the tar, the top folder included.
-    pub(crate) name: String,
-    pub(crate) mode: u32,
-    pub(crate) modified: u64,
-    /// One digest per block that the file touches.
-    pub(crate) digests: Vec<Digest>,
 }
 
 impl Content {
@@ -136,9 +129,9 @@ impl Contents {
         }
         match content {
             Content::Memory(bytes) => bytes.read_exact_at(buffer, offset),
-            Content::Stream { start, size, claim } => {
+            Content::Stream { start, claim, .. } => {
                 let blocks = self.blocks()?;
-                compare(blocks, *start, *size, claim.as_deref())?;
+                compare(blocks, claim.as_deref())?;
                 blocks.read_exact_at(buffer, start + offset)
             }
             Content::Folder { name, .. } => {
@@ -156,7 +149,7 @@ impl Contents {
             Content::Memory(bytes) => Ok(Box::new(io::Cursor::new(Arc::clone(bytes)))),
             Content::Stream { start, size, claim } => {
                 let blocks = self.blocks()?;
-                compare(blocks, *start, *size, claim.as_deref())?;
+                compare(blocks, claim.as_deref())?;
                 Ok(Box::new(StreamReader::new(
                     Arc::clone(blocks),
                     *start,
@@ -171,6 +164,14 @@ impl Contents {
             Content::Incomplete { reason, .. } => {
                 Err(io::Error::new(io::ErrorKind::InvalidData, reason.clone()))
             }
+        }
+    }
+
+    /// Compares a link with what the index says of it.
+    pub(crate) fn check_link(&self, claim: Option<&Claim>) -> io::Result<()> {
+        match claim {
+            None => Ok(()),
+            Some(claim) => compare(self.blocks()?, Some(claim)),
         }
     }
 
@@ -189,7 +190,10 @@ impl Contents {
             io::copy(&mut reader, &mut io::sink())?;
             return Ok(());
         };
-        let mut digests = claim.digests.iter();
+        let mut digests = match &claim.kind {
+            EntryKind::File { digests, .. } => digests.iter(),
+            EntryKind::Link { .. } => [].iter(),
+        };
         for length in blocks.lengths(*start, *size) {
             let mut chunk = Vec::new();
             (&mut reader).take(length).read_to_end(&mut chunk)?;
@@ -217,28 +221,20 @@ impl Contents {
     }
 }
 
-/// Compares the tar header before a file with what the index claims.
-fn compare(blocks: &Blocks, start: u64, size: u64, claim: Option<&Claim>) -> io::Result<()> {
+/// Compares the tar header of a member with what the index says of it.
+fn compare(blocks: &Blocks, claim: Option<&Entry>) -> io::Result<()> {
     let Some(claim) = claim else { return Ok(()) };
-    let member = Member {
-        name: &claim.name,
-        kind: Kind::File(size),
-        mode: claim.mode,
-        modified: claim.modified,
-    };
     let mut expected = Vec::new();
-    header::encode(&member, &mut expected);
+    claim.header(&mut expected);
     let mut found = vec![0; expected.len()];
-    let at = start
-        .checked_sub(found.len() as u64)
-        .ok_or(io::ErrorKind::InvalidData)?;
-    blocks.read_exact_at(&mut found, at)?;
+    let at = claim.start().checked_sub(found.len() as u64);
+    blocks.read_exact_at(&mut found, at.ok_or(io::ErrorKind::InvalidData)?)?;
     if found == expected {
         return Ok(());
     }
     Err(io::Error::new(
         io::ErrorKind::InvalidData,
-        "the archive has another file where its index says this one lies",
+        "the archive has another member where its index says this one lies",
     ))
 }
 

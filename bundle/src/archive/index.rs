@@ -36,16 +36,24 @@ pub(crate) enum EntryKind {
         digests: Vec<Digest>,
     },
     Link {
+        /// Where its header ends in the tar stream.
+        start: u64,
         target: String,
     },
 }
 
 impl Entry {
+    /// Where the header ends in the tar stream.
+    pub(crate) fn start(&self) -> u64 {
+        let (EntryKind::File { start, .. } | EntryKind::Link { start, .. }) = &self.kind;
+        *start
+    }
+
     /// The header that our writer gives this entry.
     pub(crate) fn header(&self, out: &mut Vec<u8>) {
         let kind = match &self.kind {
             EntryKind::File { size, .. } => Kind::File(*size),
-            EntryKind::Link { target } => Kind::Link(target),
+            EntryKind::Link { target, .. } => Kind::Link(target),
         };
         let member = Member {
             name: &self.name,
@@ -120,7 +128,7 @@ pub(crate) fn encode(entries: &[Entry], table: &[Block]) -> Vec<u8> {
             ..Row::default()
         };
         match &entry.kind {
-            EntryKind::Link { target } => {
+            EntryKind::Link { target, .. } => {
                 row.kind = "symlink".into();
                 row.link_name = target.as_str().into();
                 rows.push(row);
@@ -184,6 +192,7 @@ pub(crate) fn decode(json: &[u8], table: &[Block]) -> Result<Vec<Entry>, IndexEr
             mode: u32::try_from(row.mode).map_err(|_| IndexError::Layout("a mode is too large"))?,
             kind: match &*row.kind {
                 "symlink" => EntryKind::Link {
+                    start: 0,
                     target: row.link_name.clone().into_owned(),
                 },
                 "reg" => EntryKind::File {
@@ -198,13 +207,9 @@ pub(crate) fn decode(json: &[u8], table: &[Block]) -> Result<Vec<Entry>, IndexEr
         header.clear();
         entry.header(&mut header);
         position += header.len() as u64;
-        if let EntryKind::File {
-            start,
-            size,
-            digests,
-        } = &mut entry.kind
-        {
-            *start = position;
+        let (EntryKind::File { start, .. } | EntryKind::Link { start, .. }) = &mut entry.kind;
+        *start = position;
+        if let EntryKind::File { size, digests, .. } = &mut entry.kind {
             let too_large = IndexError::Layout("a size is too large");
             let end = position
                 .checked_add(*size)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::assemble::{Findings, Found, FoundKind, assemble};
 use super::blocks::{Block, Blocks};
-use super::contents::{Claim, Content, Contents, MemberAt};
+use super::contents::{Content, Contents, MemberAt};
 use super::header::RECORD;
 use super::index::{self, Entry, EntryKind};
 use super::limits::Limits;
@@ -37,7 +37,7 @@ impl Files {
                     let name = entry.path.clone();
                     FoundKind::File(Content::Folder { name, size })
                 }
-                SourceKind::Link(target) => FoundKind::Link(target),
+                SourceKind::Link(target) => FoundKind::Link(target, None),
                 SourceKind::Other => FoundKind::Other("a device, socket or pipe"),
             },
             name: entry.path,
@@ -212,26 +212,18 @@ fn indexed(file: &Arc<dyn ReadAt>, size: u64, limits: Limits) -> Result<Indexed,
         });
     }
     let members = entries.into_iter().map(|entry| Found {
+        name: entry.name.clone(),
         modified: i64::try_from(entry.modified).unwrap_or(i64::MAX),
-        kind: match entry.kind {
-            EntryKind::Link { target } => FoundKind::Link(target),
-            EntryKind::File {
-                start,
-                size,
-                digests,
-            } => {
-                let name = entry.name.clone();
-                let (mode, modified) = (entry.mode, entry.modified);
-                let claim = Some(Box::new(Claim {
-                    name,
-                    mode,
-                    modified,
-                    digests,
-                }));
-                FoundKind::File(Content::Stream { start, size, claim })
+        kind: match &entry.kind {
+            EntryKind::Link { target, .. } => {
+                FoundKind::Link(target.clone(), Some(Box::new(entry)))
             }
+            EntryKind::File { start, size, .. } => FoundKind::File(Content::Stream {
+                start: *start,
+                size: *size,
+                claim: Some(Box::new(entry)),
+            }),
         },
-        name: entry.name,
     });
     Ok(Indexed::Read(Findings {
         members: members.collect(),

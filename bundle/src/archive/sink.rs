@@ -33,6 +33,8 @@ pub struct FileSink {
     long: Option<Long>,
     bytes: u64,
     ended: bool,
+    /// Why the archive could not take it.
+    failure: Option<String>,
 }
 
 /// A file that has outgrown a block.
@@ -68,11 +70,17 @@ impl FileSink {
             long: None,
             bytes: 0,
             ended: false,
+            failure: None,
         }
     }
 
     /// Takes raw bytes. The result does not depend on how they are split.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        let result = self.take(bytes);
+        self.remember(result)
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         self.shared.check()?;
         self.bytes += bytes.len() as u64;
         for window in bytes.chunks(WINDOW) {
@@ -119,6 +127,16 @@ impl FileSink {
     }
 
     fn end(&mut self) -> Result<(), WriteError> {
+        let result = self.close();
+        self.remember(result)
+    }
+
+    /// Keeps an error for the account of what was lost.
+    fn remember(&mut self, result: Result<(), WriteError>) -> Result<(), WriteError> {
+        result.inspect_err(|error| self.failure = Some(error.to_string()))
+    }
+
+    fn close(&mut self) -> Result<(), WriteError> {
         self.shared.check()?;
         if let Some(redaction) = self.redaction.take()
             && self.withheld.is_none()
@@ -216,7 +234,9 @@ impl FileSink {
 impl Drop for FileSink {
     fn drop(&mut self) {
         if !self.ended {
-            self.shared.ledger().lose(&self.path, LossKind::Dropped);
+            let failure = self.failure.take();
+            let kind = failure.map_or(LossKind::Dropped, LossKind::Output);
+            self.shared.ledger().lose(&self.path, kind);
         }
     }
 }

@@ -189,7 +189,7 @@ impl Walker<'_> {
                     .target
                     .or_else(|| header.link_name_bytes().map(Cow::into_owned));
                 match readable(target.unwrap_or_default()) {
-                    Ok(target) => FoundKind::Link(target),
+                    Ok(target) => FoundKind::Link(target, None),
                     Err(_) => FoundKind::Other("a link whose target is no path"),
                 }
             }

@@ -143,8 +143,7 @@ impl ArchiveWriter {
 
     /// Claims `path` and opens it for writing.
     pub fn file(&self, path: &BundlePath) -> Result<FileSink, WriteError> {
-        self.shared.check()?;
-        self.shared.ledger().claim(path)?;
+        self.shared.claim(path)?;
         Ok(FileSink::new(Arc::clone(&self.shared), path.clone()))
     }
 
@@ -172,10 +171,10 @@ impl ArchiveWriter {
 
     /// Writes a symbolic link from `path` to `target`, both inside the bundle; it is stored relative.
     pub fn link(&self, path: &BundlePath, target: &BundlePath) -> Result<(), WriteError> {
-        self.shared.check()?;
-        self.shared.ledger().claim(path)?;
+        self.shared.claim(path)?;
         let target = relative(path, target);
-        self.shared.append(path, EntryKind::Link { target }, &[]);
+        self.shared
+            .append(path, EntryKind::Link { start: 0, target }, &[]);
         Ok(())
     }
 
@@ -275,6 +274,19 @@ impl Shared {
             return Err(failure.error());
         }
         Ok(())
+    }
+
+    /// Claims a path, or records why not.
+    fn claim(&self, path: &BundlePath) -> Result<(), WriteError> {
+        let open = self.check();
+        let mut ledger = self.ledger();
+        match open {
+            Ok(()) => ledger.claim(path),
+            Err(error) => {
+                ledger.lose(path, LossKind::Output(error.to_string()));
+                Err(error)
+            }
+        }
     }
 
     fn entry(&self, path: &BundlePath, kind: EntryKind) -> Entry {

@@ -76,7 +76,7 @@ pub(crate) fn walk(
         } else if member.is_symlink() {
             let mut target = String::new();
             match (&mut member).take(MAX_TARGET).read_to_string(&mut target) {
-                Ok(_) => FoundKind::Link(target),
+                Ok(_) => FoundKind::Link(target, None),
                 Err(_) => FoundKind::Other("a link whose target is not UTF-8"),
             }
         } else {

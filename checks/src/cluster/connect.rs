@@ -1,8 +1,9 @@
 //! From flags, environment and kubeconfig to a client: the way kubectl reads them.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::{HeaderValue, Uri, header};
@@ -182,19 +183,61 @@ pub(super) async fn connect(options: &Options) -> Result<Connected, ConnectError
 
 /// Where the configuration comes from.
 struct Source {
-    explicit: Option<PathBuf>,
+    paths: Vec<PathBuf>,
+    /// Whether the files have to exist: the one that the user names has to.
+    explicit: bool,
     shown: String,
 }
 
 impl Source {
     fn of(options: &Options) -> Self {
-        let explicit = options.kubeconfig.clone();
-        let shown = match (&explicit, std::env::var("KUBECONFIG")) {
-            (Some(path), _) => path.display().to_string(),
-            (None, Ok(paths)) if !paths.is_empty() => paths,
-            _ => "~/.kube/config".to_owned(),
+        if let Some(path) = &options.kubeconfig {
+            return Self {
+                paths: vec![path.clone()],
+                explicit: true,
+                shown: path.display().to_string(),
+            };
+        }
+        let listed = std::env::var_os("KUBECONFIG").filter(|paths| !paths.is_empty());
+        let (paths, shown) = match listed {
+            Some(listed) => (
+                std::env::split_paths(&listed)
+                    .filter(|path| !path.as_os_str().is_empty())
+                    .collect(),
+                listed.display().to_string(),
+            ),
+            None => (
+                std::env::home_dir()
+                    .map(|home| home.join(".kube/config"))
+                    .into_iter()
+                    .collect(),
+                "~/.kube/config".to_owned(),
+            ),
         };
-        Self { explicit, shown }
+        Self {
+            paths,
+            explicit: false,
+            shown,
+        }
+    }
+
+    /// The files, merged; those of the environment that do not exist are passed over, as kubectl does.
+    fn read(&self) -> Result<Option<Kubeconfig>, ConnectError> {
+        let mut merged: Option<Kubeconfig> = None;
+        for path in &self.paths {
+            let next = match Kubeconfig::read_from(path) {
+                Ok(next) => next,
+                Err(error) if !self.explicit && is_absent(&error) => continue,
+                Err(error) => return Err(kubeconfig_error(error, path)),
+            };
+            merged = Some(match merged {
+                None => next,
+                Some(first) => first
+                    .merge(next)
+                    .map_err(|error| kubeconfig_error(error, path))?,
+            });
+        }
+        Ok(merged)
     }
 
     fn unusable(&self, reason: impl fmt::Display) -> ConnectError {
@@ -206,15 +249,7 @@ impl Source {
 }
 
 async fn configuration(options: &Options, source: &Source) -> Result<kube::Config, ConnectError> {
-    let read = match &source.explicit {
-        Some(path) => Kubeconfig::read_from(path).map(Some),
-        None => Kubeconfig::read().map(Some),
-    };
-    let kubeconfig = match read {
-        Ok(found) => found,
-        Err(error) if source.explicit.is_none() && is_absent(&error) => None,
-        Err(error) => return Err(kubeconfig_error(error, source)),
-    };
+    let kubeconfig = source.read()?;
     let Some(kubeconfig) = kubeconfig.filter(|found| !found.contexts.is_empty()) else {
         return without_kubeconfig(options, source);
     };
@@ -274,24 +309,18 @@ fn uses_environment_proxy(server: &Uri) -> bool {
 }
 
 fn is_absent(error: &KubeconfigError) -> bool {
-    match error {
-        KubeconfigError::FindPath => true,
-        KubeconfigError::ReadConfig(source, _) => source.kind() == std::io::ErrorKind::NotFound,
-        _ => false,
-    }
+    matches!(error, KubeconfigError::ReadConfig(source, _) if source.kind() == ErrorKind::NotFound)
 }
 
-fn kubeconfig_error(error: KubeconfigError, source: &Source) -> ConnectError {
-    match error {
-        KubeconfigError::ReadConfig(source, path) => ConnectError::Read { path, source },
-        KubeconfigError::Parse(error) => ConnectError::Parse {
-            path: source.shown.clone(),
-            reason: place(&error.to_string()),
-        },
-        other => ConnectError::Parse {
-            path: source.shown.clone(),
-            reason: chain(&other),
-        },
+fn kubeconfig_error(error: KubeconfigError, path: &Path) -> ConnectError {
+    let reason = match error {
+        KubeconfigError::ReadConfig(source, path) => return ConnectError::Read { path, source },
+        KubeconfigError::Parse(error) => place(&error.to_string()),
+        other => chain(&other),
+    };
+    ConnectError::Parse {
+        path: path.display().to_string(),
+        reason,
     }
 }
 
@@ -324,9 +353,10 @@ fn without_kubeconfig(options: &Options, source: &Source) -> Result<kube::Config
         return Ok(kube::Config::new(server));
     }
     kube::Config::incluster().map_err(|_| ConnectError::NoKubeconfig {
-        tried: match &source.explicit {
-            Some(path) => format!("{} names no context", path.display()),
-            None => format!("{} is absent or empty", source.shown),
+        tried: if source.explicit {
+            format!("{} names no context", source.shown)
+        } else {
+            format!("{} is absent or names no context", source.shown)
         },
     })
 }
@@ -495,6 +525,34 @@ current-context: here
         }
         let failure = failure(&other).await;
         assert!(failure.contains("cannot read the kubeconfig"), "{failure}");
+    }
+
+    #[test]
+    fn several_files_merge_and_absent_ones_are_passed_over() -> Result<(), ConnectError> {
+        let first = file(&kubeconfig("https://first.example.org", "{}"));
+        let second = kubeconfig("https://second.example.org", "{}");
+        let second = file(&second.replace("name: there", "name: third"));
+        let path = |file: &File| file.options.kubeconfig.clone().unwrap_or_default();
+        let mut source = Source {
+            paths: vec![path(&first), PathBuf::from("/no/such/file"), path(&second)],
+            explicit: false,
+            shown: String::new(),
+        };
+        let merged = source.read()?.unwrap_or_default();
+        let names: Vec<_> = merged
+            .contexts
+            .iter()
+            .map(|each| each.name.as_str())
+            .collect();
+        assert_eq!(names, ["here", "there", "third"]);
+        let server = merged.clusters[0]
+            .cluster
+            .as_ref()
+            .and_then(|each| each.server.clone());
+        assert_eq!(server.as_deref(), Some("https://first.example.org"));
+        source.explicit = true;
+        assert!(matches!(source.read(), Err(ConnectError::Read { .. })));
+        Ok(())
     }
 
     #[tokio::test]

@@ -29,7 +29,7 @@ pub use discovery::{Discovery, Group, GroupVersion, Resource, ResourceList};
 pub(crate) use error::chain;
 pub use error::{ApiError, Cause};
 pub use list::{ListError, Listed, Listing};
-pub use request::{Answer, Tally, Timing};
+pub use request::{Answer, Tally, Timing, segment};
 use request::{Call, SharedTally, target};
 pub use review::{Rule, Rules};
 

@@ -248,7 +248,10 @@ impl Call<'_> {
             Cause::Status { code, .. } => {
                 let overloaded = *code == StatusCode::TOO_MANY_REQUESTS
                     || *code == StatusCode::SERVICE_UNAVAILABLE;
-                overloaded || code.is_server_error() && self.method != Method::POST
+                // A kubelet that is gone is answered for with a 500 or 504, after half a minute each time.
+                let path = self.target.split('?').next().unwrap_or_default();
+                let lasting = self.method == Method::POST || path.ends_with("/log");
+                overloaded || code.is_server_error() && !lasting
             }
             Cause::Connection(_) => self.method != Method::POST,
             _ => false,
@@ -346,18 +349,71 @@ pub(super) fn target(path: &str, query: &[(&str, &str)]) -> String {
         target.push(if index == 0 { '?' } else { '&' });
         target.push_str(key);
         target.push('=');
-        for byte in value.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                target.push(char::from(byte));
-            } else {
-                target.push('%');
-                target.push(char::from(b"0123456789ABCDEF"[usize::from(byte >> 4)]));
-                target.push(char::from(b"0123456789ABCDEF"[usize::from(byte & 15)]));
-            }
-        }
+        encode(value, b"-._~", &mut target);
     }
     target
 }
 
+/// One segment of a path, from a name that may come from outside: it stays one, whatever is in it.
+#[must_use]
+pub fn segment(name: &str) -> String {
+    let mut segment = String::with_capacity(name.len());
+    let plain: &[u8] = if name.bytes().all(|byte| byte == b'.') {
+        b""
+    } else {
+        b"-._~:@"
+    };
+    encode(name, plain, &mut segment);
+    segment
+}
+
+fn encode(text: &str, plain: &[u8], out: &mut String) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || plain.contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push(char::from(b"0123456789ABCDEF"[usize::from(byte >> 4)]));
+            out.push(char::from(b"0123456789ABCDEF"[usize::from(byte & 15)]));
+        }
+    }
+}
+
 /// The counters of one collector, shared with its requests.
 pub(super) type SharedTally = Arc<Tally>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_from_outside_stay_one_segment() {
+        for (name, encoded) in [
+            ("shop", "shop"),
+            ("system:node", "system:node"),
+            ("../secrets", "..%2Fsecrets"),
+            ("..", "%2E%2E"),
+            ("a?b#c d", "a%3Fb%23c%20d"),
+        ] {
+            assert_eq!(segment(name), encoded);
+        }
+        let query = [("fieldSelector", "a=b,c!=d"), ("continue", "x+/=")];
+        assert_eq!(
+            target("/api", &query),
+            "/api?fieldSelector=a%3Db%2Cc%21%3Dd&continue=x%2B%2F%3D"
+        );
+    }
+
+    #[test]
+    fn waits_grow_and_end() {
+        let timing = Timing::default();
+        for attempt in 1..40 {
+            let wait = wait_before(&timing, attempt);
+            assert!(
+                wait >= timing.back_off / 2 && wait <= timing.longest_wait,
+                "{wait:?}"
+            );
+        }
+        assert!(wait_before(&timing, 8) > wait_before(&timing, 1) * 8);
+    }
+}

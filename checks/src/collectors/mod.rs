@@ -49,32 +49,10 @@ fn host_title(type_name: &str, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::KINDS;
-
-    #[test]
-    fn rows_are_sorted_by_scope_and_name_and_documented() {
-        let keys: Vec<_> = KINDS.iter().map(|kind| (kind.scope, kind.name)).collect();
-        assert!(keys.is_sorted_by(|one, next| one < next), "{keys:?}");
-        for kind in KINDS {
-            let headings: Vec<&str> = kind
-                .docs
-                .lines()
-                .filter(|line| line.starts_with("# "))
-                .collect();
-            let wanted = [
-                "# What it collects",
-                "# Files",
-                "# Permissions",
-                "# Example",
-            ];
-            assert_eq!(headings, wanted, "{}", kind.name);
-            assert!(
-                kind.docs.contains(&format!("\n{}:", kind.name)),
-                "{}",
-                kind.name
-            );
-        }
-    }
+    use super::*;
+    use crate::collector::{Meta, Scope};
+    use serde_json::Value;
+    use syntax::yaml;
 
     #[test]
     fn every_file_is_registered() {
@@ -90,6 +68,69 @@ mod tests {
                     "{name} has no row in KINDS"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn rows_are_sorted_and_unique() {
+        let keys: Vec<_> = KINDS.iter().map(|kind| (kind.scope, kind.name)).collect();
+        assert!(keys.is_sorted_by(|one, next| one < next), "{keys:?}");
+    }
+
+    #[test]
+    fn every_kind_is_documented_under_the_same_headings() {
+        for kind in KINDS {
+            let headings: Vec<&str> = kind
+                .docs
+                .lines()
+                .filter_map(|line| line.strip_prefix("# "))
+                .collect();
+            let expected = ["What it collects", "Files", "Permissions", "Example"];
+            assert_eq!(headings, expected, "{}", kind.name);
+            assert!(!kind.summary.is_empty() && !kind.summary.ends_with('.'));
+            assert!(!kind.type_name.is_empty() && !kind.since.is_empty());
+        }
+    }
+
+    /// The example in a kind's documentation: its configuration, as a spec holds it.
+    fn example(kind: &CollectorKind) -> Value {
+        let (_, rest) = kind.docs.split_once("```yaml\n").expect("an example");
+        let (text, _) = rest.split_once("```").expect("the example's end");
+        let document = yaml::document(text, &yaml::Limits::default()).expect("YAML");
+        let value = document.root.to_json().expect("JSON");
+        // One entry of a list may be shown as such.
+        let entry = value.as_array().map_or(&value, |list| &list[0]);
+        let config = entry.get(kind.name).expect("the kind's key");
+        config.clone()
+    }
+
+    #[test]
+    fn every_example_can_be_used_as_it_stands() {
+        for kind in KINDS {
+            let meta = Meta {
+                name: "named".into(),
+            };
+            let mut config = example(kind);
+            if let Some(fields) = config.as_object_mut() {
+                fields.remove("collectorName");
+                fields.remove("exclude");
+            }
+            let parsed = (kind.parse)(&config, &meta).expect(kind.name);
+            assert_eq!(parsed.ignored, Vec::<String>::new(), "{}", kind.name);
+            let collector = parsed.config;
+            let titled = kind.scope == Scope::Host || collector.title().starts_with(kind.type_name);
+            assert!(titled, "{}", collector.title());
+            for path in collector.files(None) {
+                assert!(!path.starts_with('/') && !path.contains(".."), "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_schema_is_that_of_an_object() {
+        for kind in KINDS {
+            let schema = (kind.schema)();
+            assert_eq!(schema["type"], "object", "{}", kind.name);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Writes a JSON value again with another indentation, checking all of its grammar on the way.
 
+use std::borrow::Cow;
+
 use super::{DEPTH_CAP, is_space};
 
 /// How a value is written.
@@ -64,10 +66,16 @@ fn write(value: &[u8], style: &Style<'_>, out: &mut Vec<u8>) -> Result<(), Inval
             expected: "expected UTF-8",
         });
     }
+    let levels = if style.indent == "  " {
+        Cow::Borrowed(LEVELS)
+    } else {
+        Cow::Owned(format!("\n{}", style.indent.repeat(LEVELS_READY)))
+    };
     let mut writer = Writer {
         input: value,
         position: 0,
         style,
+        levels: levels.as_bytes(),
         out,
         frames: Vec::new(),
         muted: None,
@@ -75,6 +83,16 @@ fn write(value: &[u8], style: &Style<'_>, out: &mut Vec<u8>) -> Result<(), Inval
     };
     writer.document()
 }
+
+/// So many levels of indentation are ready-made.
+const LEVELS_READY: usize = 40;
+
+/// A line's end and the usual indentation after it.
+const LEVELS: &str = concat!(
+    "\n",
+    "                                        ",
+    "                                        "
+);
 
 struct Frame {
     object: bool,
@@ -85,6 +103,8 @@ struct Writer<'a, 'o> {
     input: &'a [u8],
     position: usize,
     style: &'a Style<'a>,
+    /// A line's end and the first [`LEVELS_READY`] levels after it.
+    levels: &'a [u8],
     out: &'o mut Vec<u8>,
     frames: Vec<Frame>,
     /// Set while a member is left out: the number of frames around it.
@@ -202,17 +222,9 @@ impl Writer<'_, '_> {
         if self.peek() != Some(b'"') {
             return Err(self.expected("expected a key"));
         }
-        let start = self.position;
-        let before = self.muted;
-        // Read once to know it, then, where it stays, once more to write it.
-        self.muted.get_or_insert(0);
-        self.string()?;
-        self.muted = before;
-        let key = &self.input[start..self.position];
-        if self.leaves_out(key) {
+        if self.frames.len() <= 2 && self.leaves_out_next()? {
             self.muted.get_or_insert(self.frames.len());
         } else {
-            self.position = start;
             self.separate();
             self.string()?;
             self.put(b": ");
@@ -226,8 +238,15 @@ impl Writer<'_, '_> {
         Ok(())
     }
 
-    fn leaves_out(&mut self, key: &[u8]) -> bool {
-        match self.frames.len() {
+    /// Whether the member whose key comes next is left out. If so, its key is read.
+    fn leaves_out_next(&mut self) -> Result<bool, Invalid> {
+        let start = self.position;
+        let before = self.muted;
+        self.muted.get_or_insert(0);
+        self.string()?;
+        self.muted = before;
+        let key = &self.input[start..self.position];
+        let left_out = match self.frames.len() {
             1 => {
                 self.in_metadata = key == b"\"metadata\"";
                 let replaced = key == b"\"kind\"" || key == b"\"apiVersion\"";
@@ -235,7 +254,11 @@ impl Writer<'_, '_> {
             }
             2 => self.in_metadata && !self.style.managed_fields && key == b"\"managedFields\"",
             _ => false,
+        };
+        if !left_out {
+            self.position = start;
         }
+        Ok(left_out)
     }
 
     fn separate(&mut self) {
@@ -255,8 +278,11 @@ impl Writer<'_, '_> {
         if self.muted.is_some() {
             return;
         }
-        self.out.push(b'\n');
-        for _ in 0..self.style.depth + self.frames.len() {
+        let level = self.style.depth + self.frames.len();
+        let ready = level.min(LEVELS_READY);
+        let line = &self.levels[..=ready * self.style.indent.len()];
+        self.out.extend_from_slice(line);
+        for _ in ready..level {
             self.out.extend_from_slice(self.style.indent.as_bytes());
         }
     }

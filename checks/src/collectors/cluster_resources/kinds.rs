@@ -1,5 +1,7 @@
 //! Which kinds are collected, and under which names troubleshoot keeps them.
 
+use crate::cluster::segment;
+
 /// A kind of object.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kind {
@@ -206,7 +208,10 @@ pub(super) fn collection(group_version: &str, namespace: Option<&str>, resource:
         "/api"
     };
     match namespace {
-        Some(namespace) => format!("{root}/{group_version}/namespaces/{namespace}/{resource}"),
+        Some(namespace) => {
+            let namespace = segment(namespace);
+            format!("{root}/{group_version}/namespaces/{namespace}/{resource}")
+        }
         None => format!("{root}/{group_version}/{resource}"),
     }
 }

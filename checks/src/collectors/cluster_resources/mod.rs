@@ -10,6 +10,7 @@ mod unhealthy;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bundle::BundlePath;
@@ -24,7 +25,7 @@ use syntax::json::{Style, TypeMeta, indent};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::cluster::{ApiError, Cause, Cluster, Discovery, ListError, Listed, Rules};
+use crate::cluster::{ApiError, Cause, Cluster, Discovery, ListError, Listed, Rules, segment};
 use crate::collector::{
     CollectError, Collector, CollectorKind, Context, Output, Permission, Scope, locked,
 };
@@ -202,6 +203,11 @@ impl Collector for Named {
         vec!["cluster-resources/**".to_owned()]
     }
 
+    /// A large cluster behind a slow line takes its time; the run's deadline ends it where there is one.
+    fn deadline(&self) -> Option<Duration> {
+        Some(Duration::from_hours(1))
+    }
+
     async fn collect(&self, context: &Context, output: &Output) -> Result<(), CollectError> {
         announce(output);
         let cluster = context.cluster()?;
@@ -370,7 +376,7 @@ impl Named {
 impl Work {
     /// One namespace's object, indented to stand `depth` levels deep.
     async fn namespace(&self, name: &str, depth: usize) -> Result<Vec<u8>, ApiError> {
-        let path = format!("/api/v1/namespaces/{name}");
+        let path = format!("/api/v1/namespaces/{}", segment(name));
         let object = self.cluster.document(&path, &[]).await?;
         let style = Style {
             depth,

@@ -7,7 +7,7 @@ use bundle::collected::pod::Pod;
 use futures::TryStreamExt;
 
 use super::ROOT;
-use crate::cluster::{ApiError, Cluster};
+use crate::cluster::{ApiError, Cluster, segment};
 use crate::collector::{CollectError, Output};
 
 /// What is needed of a pod to ask for its logs.
@@ -125,7 +125,8 @@ impl Log<'_> {
 
     async fn copy(&self, path: &BundlePath, previous: bool) -> Result<(), CollectError> {
         let (namespace, name) = (&self.pod.namespace, &self.pod.name);
-        let target = format!("/api/v1/namespaces/{namespace}/pods/{name}/log");
+        let (at, of) = (segment(namespace), segment(name));
+        let target = format!("/api/v1/namespaces/{at}/pods/{of}/log");
         let mut query = vec![("container", self.container)];
         query.extend(LIMITS);
         if previous {

@@ -169,3 +169,60 @@ fn fail_on_error(evaluation: &mut Evaluation) {
         evaluation.not_evaluated = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(scope: Scope, name: &str) -> Check {
+        let is_it = |kind: &&&AnalyzerKind| kind.scope == scope && kind.name == name;
+        let kind = crate::rules::KINDS
+            .iter()
+            .find(is_it)
+            .expect("a registered kind");
+        Check {
+            kind,
+            meta: Meta::default(),
+            analyzer: Err("no such field".to_owned()),
+        }
+    }
+
+    #[test]
+    fn cluster_before_host_each_in_the_specs_order() {
+        let checks = [
+            check(Scope::Host, "memory"),
+            check(Scope::Cluster, "storageClass"),
+            check(Scope::Host, "cpu"),
+            check(Scope::Cluster, "clusterVersion"),
+        ];
+        let evaluations = evaluate(&checks, &Files::in_memory([], None));
+        let kinds: Vec<&str> = evaluations.iter().map(|it| it.kind).collect();
+        assert_eq!(kinds, ["storageClass", "clusterVersion", "memory", "cpu"]);
+    }
+
+    #[test]
+    fn an_unusable_check_is_unknown_in_the_cluster_and_fails_on_the_host() {
+        let checks = [
+            check(Scope::Cluster, "textAnalyze"),
+            check(Scope::Host, "textAnalyze"),
+        ];
+        let evaluations = evaluate(&checks, &Files::in_memory([], None));
+        let verdicts: Vec<_> = evaluations
+            .iter()
+            .map(|it| {
+                it.findings
+                    .iter()
+                    .map(|finding| finding.verdict)
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        assert_eq!(verdicts, [vec![], vec![Some(Verdict::Fail)]]);
+        let unknown = evaluations[0].not_evaluated.as_ref();
+        assert!(unknown.is_some_and(NotEvaluated::is_unknown));
+        assert_eq!(evaluations[1].not_evaluated, None);
+        assert_eq!(
+            evaluations[1].findings[0].message,
+            "Analyzer Failed: analyze: no such field"
+        );
+    }
+}

@@ -40,11 +40,13 @@ pub const KINDS: &[&AnalyzerKind] = &[
 mod tests {
     use std::collections::BTreeSet;
 
+    use bundle::{BundlePath, Files};
+    use proptest::prelude::*;
     use serde_json::Value;
     use syntax::yaml::{Limits, document};
 
     use super::KINDS;
-    use crate::analyzer::{AnalyzerKind, HEADINGS, Scope};
+    use crate::analyzer::{AnalyzerKind, Check, HEADINGS, Meta, Scope, evaluate};
 
     /// The YAML block of the documentation.
     fn example(kind: &AnalyzerKind) -> Value {
@@ -135,6 +137,82 @@ mod tests {
                 continue;
             }
             assert!(registry.contains(&format!("&{module}::KIND,")), "{name}");
+        }
+    }
+
+    /// The files that the kinds of this release read.
+    const FILES: &[&str] = &[
+        "cluster-info/cluster_version.json",
+        "cluster-resources/custom-resource-definitions.json",
+        "cluster-resources/deployments/shop.json",
+        "cluster-resources/events/shop.json",
+        "cluster-resources/nodes.json",
+        "cluster-resources/pods/shop.json",
+        "cluster-resources/resources.json",
+        "cluster-resources/statefulsets/shop.json",
+        "cluster-resources/storage-classes.json",
+        "host-collectors/system/cpu.json",
+        "host-collectors/system/hostos_info.json",
+        "host-collectors/system/memory.json",
+        "run-ping/run-ping.log",
+        "settings/settings.json",
+    ];
+
+    /// Documents from well-formed to hostile.
+    const DOCUMENTS: &[&str] = &[
+        "",
+        "null",
+        "[]",
+        "{}",
+        "{\"items\":[{}]}",
+        "{\"items\":[null]}",
+        "[{\"groupVersion\":\"v1\"}]",
+        "{\"string\":\"v1.31.2+k3s1\",\"items\":[{\"metadata\":{\"name\":\"api\",\"namespace\":\"shop\"},\"status\":{\"phase\":\"Running\",\"replicas\":-1,\"capacity\":{\"cpu\":\"1e999\",\"memory\":\"\"}}}]}",
+        "{\"logicalCount\":-9223372036854775808,\"total\":18446744073709551615,\"platform\":\"ubuntu\",\"platformVersion\":\"00.\",\"kernelVersion\":\"é\"}",
+        "\u{feff}{\"items\":",
+        "3% packet loss ***HIDDEN***",
+    ];
+
+    /// Every `when` of a configuration, replaced.
+    fn with_conditions(config: &mut Value, when: &str) {
+        match config {
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    if key == "when" {
+                        *value = when.into();
+                    } else {
+                        with_conditions(value, when);
+                    }
+                }
+            }
+            Value::Array(items) => items
+                .iter_mut()
+                .for_each(|item| with_conditions(item, when)),
+            _ => {}
+        }
+    }
+
+    proptest! {
+        /// Whatever a spec's condition and a bundle's documents hold, there is an answer.
+        #[test]
+        fn no_condition_and_no_document_breaks_an_analyzer(
+            when in "[a-zA-Z()<>=!&|~^ 0-9.,'é-]{0,24}|(count\\(\\)|min\\(cpuCapacity\\)|ubuntu|Loss|supports|absent|==) (=|<|>=|!=) [0-9a-zG.]{0,6}",
+            document in prop::sample::select(DOCUMENTS),
+        ) {
+            let entries = FILES.iter().map(|path| {
+                (BundlePath::new(path).expect("a path"), document.as_bytes().to_vec())
+            });
+            let files = Files::in_memory(entries, None);
+            for kind in KINDS {
+                let mut config = example(kind)[kind.name].clone();
+                with_conditions(&mut config, &when);
+                let check = Check {
+                    kind,
+                    meta: Meta::default(),
+                    analyzer: (kind.parse)(&config).map(|it| it.config).map_err(|it| it.message),
+                };
+                prop_assert_eq!(evaluate(&[check], &files).len(), 1);
+            }
         }
     }
 }

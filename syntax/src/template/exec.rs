@@ -2,7 +2,7 @@
 
 use crate::quote::quote;
 
-use super::functions::{Function, Kind, Work};
+use super::functions::Work;
 use super::tree::{Command, Control, Expression, Node, Pipe, Span, Term, Trees};
 use super::value::{Document, Value, View};
 use super::{TemplateError, format};
@@ -10,16 +10,16 @@ use super::{TemplateError, format};
 /// Templates that call one another.
 const MAX_DEPTH: usize = 50;
 /// What a step costs, beside the bytes and items that it makes.
-const STEP: usize = 8;
+pub(super) const STEP: usize = 8;
 
 /// Why execution left a list of nodes early.
-enum Stop {
+pub(super) enum Stop {
     Failed(TemplateError),
     Break,
     Continue,
 }
 
-type Evaluated<'d> = Result<Value<'d>, Stop>;
+pub(super) type Evaluated<'d> = Result<Value<'d>, Stop>;
 
 /// Renders the template called `name` with `dot`.
 pub(super) fn execute(
@@ -48,22 +48,22 @@ pub(super) fn execute(
     }
 }
 
-struct State<'t, 'd> {
+pub(super) struct State<'t, 'd> {
     file: &'t str,
-    text: &'t str,
+    pub(super) text: &'t str,
     trees: &'t Trees,
     /// The template under way.
     template: &'t str,
     /// What was evaluated last: errors name it.
-    at: Option<Span>,
+    pub(super) at: Option<Span>,
     variables: Vec<(&'t str, Value<'d>)>,
     depth: usize,
     out: String,
-    work: Work,
+    pub(super) work: Work,
 }
 
 impl<'t, 'd> State<'t, 'd> {
-    fn fail<T>(&self, message: impl AsRef<str>) -> Result<T, Stop> {
+    pub(super) fn fail<T>(&self, message: impl AsRef<str>) -> Result<T, Stop> {
         let message = message.as_ref();
         let text = match self.at {
             None => format!("template: {}: {message}", self.file),
@@ -81,7 +81,7 @@ impl<'t, 'd> State<'t, 'd> {
         Err(Stop::Failed(TemplateError::new(text)))
     }
 
-    fn spend(&mut self, cost: usize) -> Result<(), Stop> {
+    pub(super) fn spend(&mut self, cost: usize) -> Result<(), Stop> {
         self.work.spend(cost).or_else(|message| self.fail(message))
     }
 
@@ -322,7 +322,7 @@ impl<'t, 'd> State<'t, 'd> {
     }
 
     /// Evaluates a term for a place that takes anything.
-    fn term(&mut self, dot: &Value<'d>, term: &'t Expression) -> Evaluated<'d> {
+    pub(super) fn term(&mut self, dot: &Value<'d>, term: &'t Expression) -> Evaluated<'d> {
         match &term.kind {
             Term::Pipe(pipe) => return self.pipe(dot, pipe),
             _ => self.at = Some(term.span),
@@ -417,116 +417,5 @@ impl<'t, 'd> State<'t, 'd> {
         }
         let kind = shown();
         self.fail(format!("can't evaluate field {field} in type {kind}"))
-    }
-
-    fn call(
-        &mut self,
-        dot: &Value<'d>,
-        function: &'static Function,
-        span: Span,
-        arguments: &'t [Expression],
-        last: Option<Value<'d>>,
-    ) -> Evaluated<'d> {
-        let name = function.name;
-        let given = arguments.len() + usize::from(last.is_some());
-        let wanted = function.fixed.len();
-        if given < wanted && function.rest.is_some() {
-            let got = arguments.len();
-            return self.fail(format!(
-                "wrong number of args for {name}: want at least {wanted} got {got}"
-            ));
-        }
-        if function.rest.is_none() && given != wanted {
-            return self.fail(format!(
-                "wrong number of args for {name}: want {wanted} got {given}"
-            ));
-        }
-        if name == "and" || name == "or" {
-            return self.junction(dot, name == "or", arguments, last);
-        }
-        let mut values = Vec::with_capacity(given);
-        for (index, argument) in arguments.iter().enumerate() {
-            let kind = function.fixed.get(index).copied().or(function.rest);
-            values.push(self.argument(dot, kind.unwrap_or(Kind::Any), argument)?);
-        }
-        if let Some(last) = last {
-            let kind = function.fixed.get(values.len()).copied().or(function.rest);
-            values.push(self.checked(last, kind.unwrap_or(Kind::Any))?);
-        }
-        self.spend(STEP * (1 + given))?;
-        let result = (function.call)(&mut self.work, &values);
-        let result = result.or_else(|message| {
-            self.at = Some(span);
-            self.fail(format!("error calling {name}: {message}"))
-        })?;
-        self.spend(result.len().unwrap_or(0))?;
-        Ok(result)
-    }
-
-    /// `and` and `or`: the first argument that decides, and no argument behind it.
-    fn junction(
-        &mut self,
-        dot: &Value<'d>,
-        or: bool,
-        arguments: &'t [Expression],
-        last: Option<Value<'d>>,
-    ) -> Evaluated<'d> {
-        let mut value = Value::Missing;
-        for argument in arguments {
-            value = self.argument(dot, Kind::Any, argument)?;
-            if value.truth() == or {
-                return Ok(value);
-            }
-        }
-        Ok(last.unwrap_or(value))
-    }
-
-    fn argument(&mut self, dot: &Value<'d>, kind: Kind, argument: &'t Expression) -> Evaluated<'d> {
-        self.at = Some(argument.span);
-        let found = || &self.text[argument.span.start..argument.span.end];
-        let expected = |what: &str| self.fail(format!("expected {what}; found {}", found()));
-        match (&argument.kind, kind) {
-            (Term::Nil, Kind::Any | Kind::Map) => Ok(Value::Nil),
-            (Term::Nil, kind) => self.fail(format!("cannot assign nil to {}", kind.go_name())),
-            (Term::Bool(_) | Term::Number(_) | Term::Text(_), Kind::Any) => {
-                self.term(dot, argument)
-            }
-            (Term::Bool(value), Kind::Bool) => Ok(Value::Bool(*value)),
-            (Term::Text(text), Kind::Text) => Ok(Value::text(text)),
-            (Term::Number(number), Kind::Int) => match number.int {
-                Some(int) => Ok(Value::Int(int)),
-                None => expected("integer"),
-            },
-            (Term::Number(number), Kind::Float) => Ok(Value::Float(number.float)),
-            (Term::Bool(_) | Term::Number(_) | Term::Text(_), kind) => match kind {
-                Kind::Text => expected("string"),
-                Kind::Int => expected("integer"),
-                Kind::Float => expected("float"),
-                Kind::Bool => expected("bool"),
-                kind => {
-                    let (found, kind) = (found(), kind.go_name());
-                    self.fail(format!("can't handle {found} for arg of type {kind}"))
-                }
-            },
-            _ => {
-                let value = self.term(dot, argument)?;
-                self.checked(value, kind)
-            }
-        }
-    }
-
-    /// Takes a value for a parameter: nothing is converted.
-    fn checked(&mut self, value: Value<'d>, kind: Kind) -> Evaluated<'d> {
-        match value {
-            Value::Missing | Value::Nil if matches!(kind, Kind::Any | Kind::Map) => Ok(Value::Nil),
-            Value::Missing | Value::Nil => {
-                self.fail(format!("invalid value; expected {}", kind.go_name()))
-            }
-            value if kind.accepts(&value) => Ok(value),
-            value => {
-                let (kind, got) = (kind.go_name(), value.type_name());
-                self.fail(format!("wrong type for value; expected {kind}; got {got}"))
-            }
-        }
     }
 }

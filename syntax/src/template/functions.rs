@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::fmt::Write as _;
 
+use super::sprintf::sprintf;
 use super::value::{ANY, Value};
 use super::{
     dates, dicts, encoding, format, lists, logic, numbers, paths, refused, regexes, strings, urls,
@@ -189,7 +190,7 @@ const BUILTINS: &[Function] = &[
         Ok(Value::text(format::sprintln(args)))
     }),
     row("printf", &[Kind::Text], Some(Kind::Any), |_, args| {
-        Ok(Value::text(format::sprintf(text(&args[0]), &args[1..])))
+        Ok(Value::text(sprintf(text(&args[0]), &args[1..])))
     }),
     row("index", &[Kind::Any], Some(Kind::Any), index),
     row("len", &[Kind::Any], None, |_, args| match args[0].len() {

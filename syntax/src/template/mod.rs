@@ -3,10 +3,11 @@
 //! An engine of our own: the crate of the field (gtmpl-ng 1.0) stores whole floats as integers, compares across
 //! types and ignores what Go refuses, so that neither its numbers nor its errors are those that authors see.
 //!
-//! Three steps, three files: [`lexer`], [`parser`], [`exec`]. A function is a row in a table of its topic's file.
+//! Three steps: [`lexer`], [`parser`] (with [`pipeline`]), [`exec`] (with [`call`]). A function is a row in a table of its topic's file.
 //! A rendering is a pure function of template and data; [`refused`] lists what is not. It is bounded in output,
 //! steps and nesting, and never panics.
 
+mod call;
 mod constants;
 mod dates;
 mod dicts;
@@ -14,14 +15,17 @@ mod encoding;
 mod exec;
 mod format;
 mod functions;
+mod layout;
 mod lexer;
 mod lists;
 mod logic;
 mod numbers;
 mod parser;
 mod paths;
+mod pipeline;
 mod refused;
 mod regexes;
+mod sprintf;
 mod strings;
 mod tree;
 mod urls;

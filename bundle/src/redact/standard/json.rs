@@ -5,9 +5,6 @@
 
 use std::ops::Range;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use super::edits::{Edit, QUOTED, decode};
 use super::names::{self, Class, Name};
 use super::{Finder, REREAD, values};
@@ -519,10 +516,7 @@ impl Json {
             }
             Key::Value => return frame.name.hides(text).then_some(PAIR),
             Key::Auth => {
-                let decoded = STANDARD.decode(text.trim_ascii());
-                if decoded.is_ok_and(|decoded| decoded.contains(&b':'))
-                    || values::is_secret(Class::MaybeKey, text)
-                {
+                if values::is_secret(Class::MaybeKey, text) {
                     return Some("registry credentials");
                 }
             }

@@ -67,6 +67,8 @@ pub(super) const LITERALS: &[&str] = &[
     "signature",
     "sig=",
     "sas=",
+    "psk",
+    "salt",
     "_pat",
     "-pat",
 ];
@@ -75,7 +77,7 @@ static PASSWORD_WORDS: Words = words("password passwords passwd passphrase passc
 const PASSWORD_ENDS: &[&str] = &["password", "passwd", "passphrase", "pwd"];
 static SECRET_WORDS: Words =
     words("secret credential credentials creds dockerconfigjson dockercfg dockerconfig");
-static TOKEN_WORDS: Words = words("token tokens jwt authorization cookie pat sas");
+static TOKEN_WORDS: Words = words("token tokens jwt authorization cookie pat sas psk");
 const KEY_ENDS: &[&str] = &[
     "apikey",
     "accesskey",
@@ -92,7 +94,7 @@ const KEY_ENDS: &[&str] = &[
 /// What stands before `key` when the key is secret.
 static KEY_OWNERS: Words = words(
     "access account api app application auth ca cipher client crypt crypto decrypt decryption deploy enc \
-     encrypt encryption hmac jwt kms master private rsa secret server service session shared sign signing \
+     encrypt encryption hmac jwt kms master preshared private rsa secret server service session shared sign signing \
      ssh storage tls webhook",
 );
 
@@ -110,7 +112,7 @@ static ABOUT_AFTER: Words = words(
      selector service set size source sources state status storage store strategy strength suffix sync \
      synced system target template time timeout timestamp total ttl type types updated uri uris url urls \
      usage used uid uuid valid validation validity var variable version versions volume volumes wait \
-     webhook authn authz cleaner reviewer provisioner cache fingerprint thumbprint checksum conf crt ini \
+     webhook authn authz cleaner reviewer provisioner cache fingerprint thumbprint operator injector csi driver plugin exporter handler checksum conf crt ini \
      json properties tf toml tpl xml yaml yml",
 );
 
@@ -135,7 +137,7 @@ pub(super) fn class(name: &[u8]) -> Option<Class> {
     let words = split(name);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["auth"] => return Some(Class::MaybeKey),
+        ["auth" | "salt"] | [.., "salt"] => return Some(Class::MaybeKey),
         ["id", "rsa" | "ed25519" | "ecdsa" | "dsa"] => return Some(Class::Key),
         ["sig" | "signature"] | [.., "amz", "signature" | "credential"] => {
             return Some(Class::MaybeKey);
@@ -188,7 +190,7 @@ fn class_at(words: &[&str], at: usize) -> Option<Class> {
     // Plural and short words need to end the name.
     let ends_name = matches!(
         word,
-        "tokens" | "pass" | "pw" | "pat" | "sas" | "cookie" | "jwt"
+        "tokens" | "psk" | "pass" | "pw" | "pat" | "sas" | "cookie" | "jwt"
     );
     (!ends_name || after.is_empty()).then_some(class)
 }

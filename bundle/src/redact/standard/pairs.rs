@@ -64,9 +64,10 @@ fn named(line: &[u8], at: usize, name: Range<usize>, found: &mut Vec<Found>) {
         return;
     }
     // Without a space after it a colon separates only what begins here: `arn:aws:secret:x` is a list.
+    // Go declares with `:=`; what follows is code.
+    let declared = separator == b'=' && at > 0 && line[at - 1] == b':';
     let spaced = separator != b':' || matches!(next, b' ' | b'\t' | b'"' | b'\'' | b'\\' | b'[');
-    let alone = name.start == 0 || b" \t{[(,&\"'".contains(&line[name.start - 1]);
-    if !spaced && !alone {
+    if !spaced && !is_member(line, name.start) && !is_property(line, name.start, text) {
         return;
     }
     let start = at + 1 + usize::from(next == b'>');
@@ -100,6 +101,9 @@ fn named(line: &[u8], at: usize, name: Range<usize>, found: &mut Vec<Found>) {
     let Some(value) = value_at(line, start, style) else {
         return;
     };
+    if declared && value.plain {
+        return;
+    }
     let opened = line[..name.start]
         .iter()
         .rev()
@@ -118,7 +122,8 @@ fn named(line: &[u8], at: usize, name: Range<usize>, found: &mut Vec<Found>) {
         } else {
             &line[value.range.start..]
         };
-        if !values::is_secret(class, word) || values::is_prose(sentence) {
+        let loose = !first && spaced && class != Class::Password && !values::is_made_up(word);
+        if loose || !values::is_secret(class, word) || values::is_prose(sentence) {
             return;
         }
     }
@@ -220,6 +225,23 @@ fn name_before(line: &[u8], at: usize) -> Option<Range<usize>> {
     (start < end).then_some(start..end)
 }
 
+/// Whether a name is a member in the way Go prints structures and maps: `map[token:x]`, `{Password:x}`. Other names
+/// with a colon and no space are parts of lists: `arn:aws:secret:x`, `org/secret-operator:v1`.
+fn is_member(line: &[u8], start: usize) -> bool {
+    let before = &line[..start];
+    let begins = before
+        .last()
+        .is_none_or(|byte| b" \t{[(,&\"'".contains(byte));
+    let name = line[start..].iter().take_while(|byte| is_name(**byte));
+    let plain = name.clone().all(|byte| !matches!(byte, b'/' | b'-' | b'.'));
+    begins && plain && (before.is_empty() || before.contains(&b'{') || before.contains(&b'['))
+}
+
+/// Whether a name is the password of a properties file: `db.password:x`.
+fn is_property(line: &[u8], start: usize, name: &[u8]) -> bool {
+    is_first(line, start) && !name.contains(&b'/') && names::class(name) == Some(Class::Password)
+}
+
 /// Whether only indentation, dashes and an opening quote stand before a name.
 fn is_first(line: &[u8], start: usize) -> bool {
     let before = &line[..start];
@@ -260,6 +282,28 @@ fn value_at(line: &[u8], start: usize, style: Style) -> Option<Value> {
     let mut at = start + blanks;
     if blanks > REACH || at >= line.len() {
         return None;
+    }
+    // Anchors and tags of YAML.
+    while style == Style::RestOfLine && matches!(line[at], b'&' | b'!') {
+        let word = line[at..].iter().take_while(|byte| **byte != b' ').count();
+        let blanks = line[at + word..]
+            .iter()
+            .take_while(|byte| **byte == b' ')
+            .count();
+        at += word + blanks;
+        if at >= line.len() {
+            return None;
+        }
+    }
+    // A constructor around a text, as Rust and Python print it: `Some("x")`.
+    let name = line[at..]
+        .iter()
+        .take(32)
+        .take_while(|byte| byte.is_ascii_alphanumeric())
+        .count();
+    let called = name > 0 && line.get(at + name) == Some(&b'(');
+    if called && matches!(line.get(at + name + 1), Some(b'"' | b'\'')) {
+        at += name + 1;
     }
     // A list with one value, as Go prints headers and JSON has them.
     let listed = line[at] == b'['
@@ -430,6 +474,9 @@ mod tests {
             ("https://h/p?access_token=abc123&x=1", &["abc123"]),
             (r"A=1\nDB_PASSWORD=hunter2\nB=2", &["hunter2"]),
             ("arn:aws:secretsmanager:x:1:secret:prod/db", &[]),
+            ("image org/secret-operator:v1.0.2", &[]),
+            ("failed to list *v1.Secret: Get x", &[]),
+            ("for _, secret := range secrets", &[]),
             ("if password == nil", &[]),
             ("secretName: db", &[]),
             ("token: expired at noon", &[]),

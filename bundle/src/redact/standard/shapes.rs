@@ -18,6 +18,7 @@ struct Shape {
 const URL: &str = "credentials in a URL";
 const DSN: &str = "credentials in a connection string";
 const HEADER: &str = "authorization header";
+const COMMAND: &str = "secret in a command";
 const TOKEN: &str = "token of a known shape";
 const HASH: &str = "password hash";
 
@@ -77,17 +78,9 @@ const SHAPES: &[Shape] = &[
     Shape {
         name: HEADER,
         opening: r#"(?i)(\bauthorization\\*["']?\s*[:=]\s*\\*["']?[a-z0-9\-]+ )"#,
-        secret: r#"(?P<mask>[^\s"'\\,]{6,}(?:, ?[A-Za-z]+=[^\s"'\\,]+)*)"#,
+        secret: r#"(?P<mask>[A-Za-z]+=.*|[^\s"'\\,]{6,})"#,
         closing: "",
         literals: &["authorization"],
-    },
-    // curl -u user:password
-    Shape {
-        name: HEADER,
-        opening: r#"(\bcurl\b[^\n|;&]*? (?:-u|--user)[ =]?["']?[^\s"':]+:)"#,
-        secret: r#"(?P<mask>[^\s"']+)"#,
-        closing: "",
-        literals: &["curl"],
     },
     Shape {
         name: HEADER,
@@ -95,6 +88,22 @@ const SHAPES: &[Shape] = &[
         secret: r#"(?P<mask>[^\s"'\\;=]+=[^"'\\\r\n]+)"#,
         closing: "",
         literals: &["cookie"],
+    },
+    // SMTP: AUTH PLAIN <base64>
+    Shape {
+        name: HEADER,
+        opening: r"(?i)(\bauth (?:plain|login)\s+)",
+        secret: r"(?P<mask>[A-Za-z0-9+/]{8,}={0,2})",
+        closing: "",
+        literals: &["auth plain", "auth login"],
+    },
+    // Redis: "AUTH" "default" "secret"
+    Shape {
+        name: DSN,
+        opening: r#"(?i)(\\?"auth\\?" (?:\\?"[^"\\]*\\?" )?\\?")"#,
+        secret: r#"(?P<mask>[^"\\]+)"#,
+        closing: r#"(\\?")"#,
+        literals: &["auth\" ", "auth\\\" "],
     },
     // .netrc
     Shape {
@@ -104,20 +113,73 @@ const SHAPES: &[Shape] = &[
         closing: "",
         literals: &["login"],
     },
-    // mysql -u root -psecret
+    // SQL
     Shape {
         name: DSN,
-        opening: r"(\b(?:mysql|mysqldump|mysqladmin|mariadb)\b[^\n|;&]*? -p)",
+        opening: r"(?i)(\b(?:password|identified\s+(?:with\s+\S+\s+)?by)\s+\\?')",
+        secret: r"(?P<mask>[^'\\]+)",
+        closing: r"(\\?')",
+        literals: &["password", "identified"],
+    },
+    // Configuration files that put a space between a name and its value.
+    Shape {
+        name: DSN,
+        opening: r#"(?i)(^\s*(?:requirepass|masterauth|bindpw|rootpw|insecure-password|enable secret \d|user \S+ (?:insecure-)?password|psk|aws_secret_access_key|aws_session_token)\s+"?)"#,
+        secret: r#"(?P<mask>[^\s"]+)"#,
+        closing: "",
+        literals: &[
+            "requirepass",
+            "masterauth",
+            "bindpw",
+            "rootpw",
+            "password",
+            "secret",
+            "psk",
+            "aws_session",
+        ],
+    },
+    // Commands that take a secret in a place of its own.
+    Shape {
+        name: COMMAND,
+        opening: r#"(\b(?:curl|etcdctl|wget)\b[^\n|;&]*? (?:-u|--user)[ =]?["']?[^\s"':]+:)"#,
+        secret: r#"(?P<mask>[^\s"']+)"#,
+        closing: "",
+        literals: &["curl", "etcdctl", "wget"],
+    },
+    Shape {
+        name: COMMAND,
+        opening: r"(\b(?:mysql|mysqldump|mysqladmin|mariadb|mariadb-dump)\b[^\n|;&]*? -p)",
         secret: r#"(?P<mask>[^\s"'\-=][^\s"']*)"#,
         closing: "",
         literals: &["mysql", "mariadb"],
     },
     Shape {
-        name: DSN,
-        opening: r"(\b(?:redis-cli|sshpass)\b[^\n|;&]*? -(?:a ?|p ?))",
+        name: COMMAND,
+        opening: r#"(\b(?:redis-cli|sshpass|mongo|mongosh|mongodump|mongorestore|mongoimport|mongoexport|ldapsearch|ldapmodify|ldapadd|ldapwhoami|(?:docker|podman|nerdctl|helm registry|skopeo|crane|oras|buildah|az acr|oc) login)\b[^\n|;&]*? -[apw] ?["']?)"#,
         secret: r#"(?P<mask>[^\s"'\-\d][^\s"']*|\d+[^\s"'\d][^\s"']*)"#,
         closing: "",
-        literals: &["redis-cli", "sshpass"],
+        literals: &["redis-cli", "sshpass", "mongo", "ldap", " login "],
+    },
+    Shape {
+        name: COMMAND,
+        opening: r#"(\b(?:mc alias set|mc config host add) \S+ \S+ \S+ ["']?|\brabbitmqctl (?:add_user|change_password) \S+ ["']?|\bhtpasswd -\S*b\S* \S+ \S+ ["']?|\baws configure set aws_(?:secret_access_key|session_token) ["']?|-pass(?:in|out)? ["']?pass:)"#,
+        secret: r#"(?P<mask>[^\s"']+)"#,
+        closing: "",
+        literals: &[
+            "mc alias",
+            "mc config",
+            "rabbitmqctl",
+            "htpasswd",
+            "aws configure",
+            "pass:",
+        ],
+    },
+    Shape {
+        name: COMMAND,
+        opening: r#"(\becho ["']?[^\s"':|]+:)"#,
+        secret: r#"(?P<mask>[^\s"'|]+)"#,
+        closing: r#"(["']? *\| *(?:sudo +)?chpasswd)"#,
+        literals: &["chpasswd"],
     },
     Shape {
         name: "JWT",
@@ -181,10 +243,15 @@ const SHAPES: &[Shape] = &[
     },
     Shape {
         name: TOKEN,
-        opening: r"(?i)(\bhooks\.slack\.com/(?:services|workflows|triggers)/|\bdiscord(?:app)?\.com/api/webhooks/)",
-        secret: r"(?P<mask>[A-Za-z0-9_/\-]{10,})",
+        opening: r"(?i)(\bhooks\.slack\.com/(?:services|workflows|triggers)/|\bdiscord(?:app)?\.com/api/webhooks/|\bwebhook\.office\.com/webhookb2/|\bapi\.telegram\.org/(?:file/)?bot)",
+        secret: r"(?P<mask>[A-Za-z0-9_/@:\-]{10,})",
         closing: "",
-        literals: &["hooks.slack.com", "/api/webhooks/"],
+        literals: &[
+            "hooks.slack.com",
+            "/api/webhooks/",
+            "/webhookb2/",
+            "api.telegram.org",
+        ],
     },
     Shape {
         name: TOKEN,
@@ -222,6 +289,14 @@ const SHAPES: &[Shape] = &[
             "key-",
         ],
     },
+    // Ceph: 28 bytes that begin with a version and a time.
+    Shape {
+        name: TOKEN,
+        opening: r"(\bkey\s*[=:]\s*)",
+        secret: r"(?P<mask>AQ[A-Za-z0-9+/]{36}==)",
+        closing: "",
+        literals: &["key"],
+    },
     // k3s node tokens, kubeadm bootstrap tokens.
     Shape {
         name: TOKEN,
@@ -240,7 +315,7 @@ const SHAPES: &[Shape] = &[
     Shape {
         name: HASH,
         opening: "",
-        secret: r"(?P<mask>\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}|\$(?:1|5|6|y|apr1|argon2(?:id?|d))\$[^\s\x22':]{20,}|\bpbkdf2[_\-]sha\d+\$[^\s\x22':]{20,}|\bSCRAM-SHA-256\$\d+:[^\s\x22']{20,})",
+        secret: r"(?P<mask>\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}|\$(?:1|5|6|y|apr1|argon2(?:id?|d))\$[^\s\x22':]{20,}|\{S?SHA\}[A-Za-z0-9+/=]{20,}|\bpbkdf2[_\-]sha\d+\$[^\s\x22':]{20,}|\bSCRAM-SHA-256\$\d+:[^\s\x22']{20,})",
         closing: "",
         literals: &[
             "$1$",
@@ -253,6 +328,8 @@ const SHAPES: &[Shape] = &[
             "$2y$",
             "$apr1$",
             "$argon2",
+            "{sha}",
+            "{ssha}",
             "pbkdf2",
             "scram-sha-256$",
         ],

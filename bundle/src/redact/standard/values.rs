@@ -1,6 +1,9 @@
 //! Which values are secret, given what their name promises.
 
-use super::names::Class;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::names::{self, Class};
 use super::words::{Words, words};
 use crate::redact::MASK;
 
@@ -48,6 +51,12 @@ const REFERENCES: &[&str] = &[
     "env:",
     "ref+",
     "%!s(",
+    "%s",
+    "%v",
+    "%q",
+    "%d",
+    "%w",
+    "%+v",
     "map[",
     "&{",
     "{\"",
@@ -128,8 +137,8 @@ pub(super) fn is_secret(class: Class, value: &[u8]) -> bool {
         return false;
     }
     match class {
-        Class::Password => !FOLDERS.iter().any(|folder| text.starts_with(folder)),
-        Class::MaybeKey => !is_about(text) && looks_random(text),
+        Class::Password => !is_path(text),
+        Class::MaybeKey => !is_about(text) && (looks_random(text) || is_basic_auth(text)),
         Class::Key => !is_about(text) && text.len() >= 4 && !is_object_name(text),
         Class::Secret | Class::Token => !is_about(text) && !is_object_name(text),
     }
@@ -160,12 +169,44 @@ fn is_placeholder(text: &str) -> bool {
     let size = text
         .strip_suffix(" bytes")
         .is_some_and(|size| size.bytes().all(|byte| byte.is_ascii_digit()));
-    variable || filler || size
+    variable || filler || size || is_code(text)
+}
+
+/// Whether a text is no plain word: it has a digit, an inner capital, a sign, or is long.
+pub(super) fn is_made_up(value: &[u8]) -> bool {
+    let sign = |byte: &u8| !byte.is_ascii_alphabetic() && !b"-.,;:()[]'\"".contains(byte);
+    value.len() >= 20 || value.iter().any(sign) || value.iter().skip(1).any(u8::is_ascii_uppercase)
+}
+
+/// Whether a value is code that speaks of a secret: `cfg.Password`, `getToken(`.
+fn is_code(text: &str) -> bool {
+    let name = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with(|first: char| first.is_ascii_digit())
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    let text = text.trim_end_matches([',', ';', ')']);
+    if let Some((function, _)) = text.split_once('(') {
+        return function.split('.').all(name);
+    }
+    let mut parts = text.rsplit('.');
+    let last = parts.next().unwrap_or_default();
+    text.contains('.') && name(last) && parts.all(name) && names::class(last.as_bytes()).is_some()
+}
+
+/// Whether a value names a file.
+fn is_path(text: &str) -> bool {
+    let plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"/._-".contains(&byte);
+    FOLDERS.iter().any(|folder| text.starts_with(folder))
+        || (text.starts_with('/') && text.len() > 1 && text.bytes().all(plain))
 }
 
 /// Whether a value is a place, a count, a time: what goes with the name of a token or key, not the thing itself.
 fn is_about(text: &str) -> bool {
-    if FOLDERS.iter().any(|folder| text.starts_with(folder)) || text.contains("://") {
+    if is_path(text) || text.contains("://") {
         return true;
     }
     let number = text.len() < 8
@@ -215,10 +256,18 @@ fn is_object_name(text: &str) -> bool {
         || (text.contains(['-', '.']) && parts.any(|part| NAME_PARTS.contains(part)))
 }
 
+/// Whether a value is a user and a password in base64, as registries and HTTP have them.
+pub(super) fn is_basic_auth(text: &str) -> bool {
+    text.len() >= 4
+        && STANDARD
+            .decode(text)
+            .is_ok_and(|decoded| decoded.is_ascii() && decoded.contains(&b':'))
+}
+
 /// Whether a text looks like no word and no name: long, of several kinds of characters, without spaces.
 pub(super) fn looks_random(text: &str) -> bool {
     const SHORTEST: usize = 16;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=_-.~:".contains(&byte);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=_-.~:%".contains(&byte);
     if text.len() < SHORTEST || !text.bytes().all(plain) {
         return false;
     }
@@ -250,6 +299,9 @@ mod tests {
             (Class::Password, "$(DB_PASSWORD)", false),
             (Class::Password, "/run/secrets/db", false),
             (Class::Password, "strict", false),
+            (Class::Password, "cfg.db.Password", false),
+            (Class::Password, "abc.def", true),
+            (Class::Token, "getToken(ctx)", false),
             (Class::Password, "********", false),
             (Class::Password, "12 bytes", false),
             (

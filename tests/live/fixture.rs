@@ -342,6 +342,14 @@ impl Running {
             .expect("the binary takes signals");
     }
 
+    /// Whether it has ended by itself.
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.child
+            .try_wait()
+            .expect("the binary can be waited for")
+            .is_some()
+    }
+
     /// What it has said on stderr so far.
     pub(crate) fn stderr(&self) -> String {
         read(&self.stderr)

@@ -46,14 +46,14 @@ fn interrupted(name: &str, signal: Signal) -> (Cluster, crate::fixture::Run) {
             .replace("NAMESPACE", name)
             .replace("MARK", &mark.to_string_lossy()),
     );
-    let running = cluster
+    let mut running = cluster
         .assay(&["collect", "spec.yaml", "--output", "bundle.tar.gz"])
         .start();
     // kwok runs commands on this machine, so that the mark is a file here.
     let deadline = std::time::Instant::now() + std::time::Duration::from_mins(2);
     while !mark.exists() {
         assert!(
-            std::time::Instant::now() < deadline,
+            std::time::Instant::now() < deadline && !running.is_over(),
             "the command never ran: {}",
             running.stderr()
         );

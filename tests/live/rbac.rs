@@ -106,9 +106,13 @@ spec:
         .kubeconfig(&kubeconfig)
         .run()
         .expect_code(5);
-    assert!(run.stderr.contains("default"), "{}", run.stderr);
-    let pods = cluster
-        .bundle()
-        .json("cluster-resources/pods/rbac-named.json");
+    assert!(run.stderr.contains("403 Forbidden"), "{}", run.stderr);
+    let bundle = cluster.bundle();
+    let pods = bundle.json("cluster-resources/pods/rbac-named.json");
     assert_eq!(pods["items"][0]["metadata"]["name"], "web");
+    let manifest = bundle.text("manifest.json");
+    assert!(
+        manifest.contains("cluster-resources/pods/default.json"),
+        "{manifest}"
+    );
 }

@@ -1,5 +1,7 @@
 //! Why something is not in the bundle: never an empty list where the truth is "refused" or "never asked for".
 
+use std::collections::HashSet;
+
 use bundle::Files;
 use bundle::manifest::{Gap, GapReason};
 use serde_json::Value;
@@ -34,12 +36,7 @@ pub(crate) fn coverage(
     namespace: Option<&str>,
 ) -> Coverage {
     let subject = subject(resource, "");
-    let held: Vec<&str> = resource
-        .files
-        .iter()
-        .filter(|file| namespace.is_none_or(|namespace| file.namespace == namespace))
-        .map(|file| file.path.as_str())
-        .collect();
+    let held = Held::of(resource, namespace);
     let mut parts = Vec::new();
     for missing in missing(files, resource, namespace, &held) {
         let whole_file = missing.whole;
@@ -55,7 +52,7 @@ pub(crate) fn coverage(
             _ => detail,
         };
         if whole_file {
-            let hint = if namespace.is_none() && !held.is_empty() {
+            let hint = if namespace.is_none() && !held.paths.is_empty() {
                 "; namespaces that the bundle holds can be listed one by one"
             } else {
                 ""
@@ -68,13 +65,13 @@ pub(crate) fn coverage(
         }
         parts.push(format!("{}: {detail}", reason.phrase()));
     }
-    if held.is_empty() && !known_empty(files, catalog, resource, namespace) {
+    if held.paths.is_empty() && !known_empty(files, catalog, resource, namespace) {
         return Coverage::Nothing(Box::new(never_collected(resource, namespace)));
     }
     // Every namespace has its file; only custom resources and pull secrets leave empty ones out.
     let file_each = resource.namespaced && !resource.custom && !is_secrets(resource);
-    if namespace.is_none() && file_each && !resource.files.is_empty() {
-        parts.extend(uncollected_namespaces(files, catalog, resource));
+    if namespace.is_none() && file_each && !held.paths.is_empty() {
+        parts.extend(uncollected_namespaces(files, catalog, resource, &held));
     }
     if parts.is_empty() {
         Coverage::Whole
@@ -109,6 +106,26 @@ pub(crate) fn never_collected(resource: &Resource, namespace: Option<&str>) -> S
     Status::not_collected(&subject(resource, ""), &why)
 }
 
+/// The files of a list that are there.
+#[derive(Default)]
+struct Held<'a> {
+    paths: HashSet<&'a str>,
+    namespaces: HashSet<&'a str>,
+}
+
+impl<'a> Held<'a> {
+    fn of(resource: &'a Resource, namespace: Option<&str>) -> Self {
+        let mut held = Self::default();
+        for file in &resource.files {
+            if namespace.is_none_or(|namespace| file.namespace == namespace) {
+                held.paths.insert(&file.path);
+                held.namespaces.insert(&file.namespace);
+            }
+        }
+        held
+    }
+}
+
 struct MissingFile {
     what: Missing,
     /// Nothing of the file is there, as against a file that was cut.
@@ -119,24 +136,24 @@ fn missing(
     files: &Files,
     resource: &Resource,
     namespace: Option<&str>,
-    held: &[&str],
+    held: &Held<'_>,
 ) -> Vec<MissingFile> {
     let mut found = Vec::new();
     for pattern in resource.paths(namespace) {
         for gap in files.gaps(&pattern) {
             // A refused list writes nothing: where the file is there after all, another request got it.
-            let present =
-                held.contains(&gap.path.as_str()) || namespace.is_some() && !held.is_empty();
+            let some = !held.paths.is_empty();
+            let present = held.paths.contains(gap.path.as_str()) || namespace.is_some() && some;
             let nothing_written = matches!(gap.reason, GapReason::Refused | GapReason::Absent);
             if present && nothing_written {
                 continue;
             }
             // A list that was cut, or was not of one moment, is there all the same.
             let cut = matches!(gap.reason, GapReason::Limit | GapReason::Malformed);
-            let some = gap.path.contains('*') && !held.is_empty();
+            let glob = gap.path.contains('*');
             found.push(MissingFile {
                 what: of_gap(gap),
-                whole: !(present || cut && some),
+                whole: !(present || cut && some && glob),
             });
         }
     }
@@ -146,8 +163,8 @@ fn missing(
             _ => true,
         };
         let written = match &missing.namespace {
-            Some(of) => resource.files.iter().any(|file| file.namespace == *of),
-            None => !held.is_empty(),
+            Some(of) => held.namespaces.contains(of.as_str()),
+            None => !held.paths.is_empty(),
         };
         if concerned {
             found.push(MissingFile {
@@ -255,7 +272,8 @@ fn known_empty(
 /// The names of all namespaces, where the bundle has the list.
 fn namespaces(files: &Files, catalog: &Catalog) -> Option<Vec<String>> {
     let namespaces = catalog.get("", "namespaces")?;
-    if namespaces.files.is_empty() || !missing(files, namespaces, None, &[]).is_empty() {
+    if namespaces.files.is_empty() || !missing(files, namespaces, None, &Held::default()).is_empty()
+    {
         return None;
     }
     let index = namespaces.index(files);
@@ -263,10 +281,17 @@ fn namespaces(files: &Files, catalog: &Catalog) -> Option<Vec<String>> {
     index.problems.is_empty().then(|| names.collect())
 }
 
-fn uncollected_namespaces(files: &Files, catalog: &Catalog, resource: &Resource) -> Option<String> {
+fn uncollected_namespaces(
+    files: &Files,
+    catalog: &Catalog,
+    resource: &Resource,
+    held: &Held<'_>,
+) -> Option<String> {
     let all = namespaces(files, catalog)?;
-    let held = |name: &String| resource.files.iter().any(|file| file.namespace == *name);
-    let left_out: Vec<&String> = all.iter().filter(|name| !held(name)).collect();
+    let left_out = all
+        .iter()
+        .filter(|name| !held.namespaces.contains(name.as_str()));
+    let left_out: Vec<&String> = left_out.collect();
     Some(format!(
         "{} of {} of {} namespaces were not collected into this bundle, {:?} among them",
         resource.plural,

@@ -133,7 +133,13 @@ impl BundleApi {
 
     /// Indexes every kind, so that no request waits for it.
     pub fn warm(&self) {
-        for resource in self.shared.catalog.iter() {
+        self.warm_while(|| true);
+    }
+
+    /// Indexes kind by kind as long as somebody is interested.
+    pub(crate) fn warm_while(&self, interested: impl Fn() -> bool) {
+        let kinds = self.shared.catalog.iter();
+        for resource in kinds.take_while(|_| interested()) {
             resource.index(&self.shared.files);
         }
     }

@@ -1,8 +1,12 @@
-//! What the `secret` and `configMap` collectors recorded of single objects: whether they exist, not the
-//! objects themselves.
+//! What the `secret` and `configMap` collectors recorded of single objects: whether they exist; of `ConfigMap`s
+//! all data, where the spec asked for it; never a Secret itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bundle::ReadError;
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::absence::subject;
 use crate::api::Shared;
@@ -18,15 +22,17 @@ const LICENSE: &str = "cluster-resources/license.json";
 struct Facts {
     #[serde(alias = "secretExists", alias = "configMapExists")]
     exists: bool,
+    /// All of it, where `includeAllData` was asked for.
+    data: Option<BTreeMap<String, String>>,
 }
 
-/// The answer for an object that is known by its facts alone.
+/// The answer for an object that is known by its facts alone: its JSON, or why not.
 pub(crate) fn about(
     shared: &Shared,
     resource: &Resource,
     namespace: Option<&str>,
     name: &str,
-) -> Option<Status> {
+) -> Option<Result<Vec<u8>, Status>> {
     let folder = match (resource.group.as_str(), resource.plural.as_str()) {
         ("", "secrets") => "secrets",
         ("", "configmaps") => "configmaps",
@@ -34,12 +40,15 @@ pub(crate) fn about(
     };
     let namespace = namespace?;
     let subject = subject(resource, name);
-    if let Some((path, exists)) = recorded(shared, folder, namespace, name) {
-        let why = format!("the bundle records that it exists ({path}), not the object itself");
-        return Some(if exists {
-            Status::forbidden(&subject, &why)
-        } else {
-            Status::not_found(&subject)
+    if let Some((path, facts)) = recorded(shared, folder, namespace, name) {
+        return Some(match &facts.data {
+            _ if !facts.exists => Err(Status::not_found(&subject)),
+            Some(data) if folder == "configmaps" => Ok(config_map(namespace, name, data)),
+            _ => {
+                let why =
+                    format!("the bundle records that it exists ({path}), not the object itself");
+                Err(Status::forbidden(&subject, &why))
+            }
         });
     }
     // What was asked for by name and refused is no matter of the whole kind.
@@ -47,7 +56,9 @@ pub(crate) fn about(
         .files
         .length(&format!("{folder}/{namespace}/{name}.json"))
     {
-        Err(ReadError::Gap { gap, .. }) => Some(Status::gap(&subject, gap.reason, &gap.detail)),
+        Err(ReadError::Gap { gap, .. }) => {
+            Some(Err(Status::gap(&subject, gap.reason, &gap.detail)))
+        }
         _ => None,
     }
 }
@@ -65,13 +76,28 @@ pub(crate) fn is_absent(
     };
     let recorded = namespace.and_then(|namespace| recorded(shared, folder, namespace, name));
     match recorded {
-        Some((_, exists)) => !exists,
+        Some((_, facts)) => !facts.exists,
         None => looked_for(),
     }
 }
 
-/// The file that tells of an object, and whether it exists.
-fn recorded(shared: &Shared, folder: &str, namespace: &str, name: &str) -> Option<(String, bool)> {
+fn config_map(namespace: &str, name: &str, data: &BTreeMap<String, String>) -> Vec<u8> {
+    let object = json!({
+        "kind": "ConfigMap",
+        "apiVersion": "v1",
+        "metadata": { "name": name, "namespace": namespace },
+        "data": data,
+    });
+    object.to_string().into_bytes()
+}
+
+/// The file that tells of an object, and what it tells.
+fn recorded(
+    shared: &Shared,
+    folder: &str,
+    namespace: &str,
+    name: &str,
+) -> Option<(String, Arc<Facts>)> {
     let of_object = format!("{folder}/{namespace}/{name}.json");
     // Where a key was asked for, the file has the key's name.
     let of_keys = format!("{folder}/{namespace}/{name}/");
@@ -82,6 +108,6 @@ fn recorded(shared: &Shared, folder: &str, namespace: &str, name: &str) -> Optio
         .chain(keyed)
         .find_map(|path| {
             let facts = shared.files.decoded::<Facts>(path).ok()?;
-            Some((path.to_owned(), facts.exists))
+            Some((path.to_owned(), facts))
         })
 }

@@ -29,7 +29,7 @@ const MAX_IN_FLIGHT: usize = 64;
 /// How long a request body may take to come.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long answers under way may take to end after a shutdown.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why a bundle could not be served, or no longer.
 #[derive(Debug, thiserror::Error)]
@@ -62,8 +62,10 @@ pub async fn serve(
     if !address.ip().is_loopback() {
         return Err(ServeError::NotLoopback(address));
     }
-    let warm = api.clone();
-    tokio::task::spawn_blocking(move || warm.warm());
+    // Ends with this function: the runtime waits for what runs on its blocking threads.
+    let serving = Arc::new(());
+    let (warm, still_serving) = (api.clone(), Arc::downgrade(&serving));
+    tokio::task::spawn_blocking(move || warm.warm_while(|| still_serving.strong_count() > 0));
     let server = Arc::new(Server {
         api,
         token,
@@ -71,7 +73,7 @@ pub async fn serve(
     });
     let router = Router::new().fallback(handle).with_state(server);
     let (stopping, stopped) = tokio::sync::oneshot::channel();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+    let ended = axum::serve(listener, router).with_graceful_shutdown(async move {
         shutdown.await;
         let _ = stopping.send(());
     });
@@ -83,7 +85,7 @@ pub async fn serve(
         }
     };
     tokio::select! {
-        ended = serving => Ok(ended?),
+        result = ended => Ok(result?),
         () = overdue => Ok(()),
     }
 }

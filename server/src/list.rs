@@ -113,7 +113,11 @@ pub(crate) fn get(
     let subject = subject(resource, name);
     let index = resource.index(&shared.files);
     let Some(object) = index.get(namespace.unwrap_or_default(), name) else {
-        return Err(not_there(shared, resource, namespace, name));
+        let json = match facts::about(shared, resource, namespace, name) {
+            Some(known) => known?,
+            None => return Err(not_there(shared, resource, namespace, name)),
+        };
+        return Ok(Answer::json(Body::Whole(Bytes::from(view.shown(json)))));
     };
     let bytes =
         read(shared, resource, object).map_err(|error| Status::unreadable(&subject, &error))?;
@@ -142,15 +146,12 @@ pub(crate) fn not_there(
     name: &str,
 ) -> Status {
     let subject = subject(resource, name);
-    if let Some(status) = facts::about(shared, resource, namespace, name) {
-        return status;
-    }
     match coverage(&shared.files, &shared.catalog, resource, namespace) {
         Coverage::Nothing(status) => *status,
         Coverage::Part(missing) => {
             let why = format!(
                 "it is not in this bundle, which is not whole: {}",
-                missing.join("; ")
+                missing.first().map_or("", String::as_str)
             );
             Status::unavailable(&subject, &why)
         }

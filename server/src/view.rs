@@ -57,8 +57,15 @@ impl View {
     /// What is shown of a single object: unlike an item it always names its kind.
     pub(crate) fn object(self, json: Vec<u8>, object: &Object, resource: &Resource) -> Vec<u8> {
         match self {
-            Self::Whole if object.typed => json,
-            Self::Whole => typed(&json, &resource.kind, &resource.group_version()),
+            Self::Whole if !object.typed => typed(&json, &resource.kind, &resource.group_version()),
+            _ => self.shown(json),
+        }
+    }
+
+    /// What is shown of an object that names its kind.
+    pub(crate) fn shown(self, json: Vec<u8>) -> Vec<u8> {
+        match self {
+            Self::Whole => json,
             Self::Metadata => {
                 let mut shown = Vec::new();
                 self.item(&json, &mut shown);

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use assay_server::{ServeError, Token, serve};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -23,11 +23,15 @@ struct Running {
     task: JoinHandle<Result<(), ServeError>>,
 }
 
-async fn start(pods: usize) -> Result<Running, Error> {
-    let pods: Vec<Value> = (0..pods)
+async fn start(count: usize) -> Result<Running, Error> {
+    let pods: Vec<Value> = (0..count)
         .map(|number| pod("a", &format!("p{number:06}"), &["c"]))
         .collect();
-    let api = api(&[("cluster-resources/pods/a.json", list("Pod", "v1", &pods))]);
+    start_with(&pods).await
+}
+
+async fn start_with(pods: &[Value]) -> Result<Running, Error> {
+    let api = api(&[("cluster-resources/pods/a.json", list("Pod", "v1", pods))]);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
     let (stop, stopped) = oneshot::channel();
@@ -186,6 +190,43 @@ async fn a_client_that_stops_reading_does_not_hold_the_shutdown() -> Result<(), 
     let request = format!("GET /{TOKEN}/api/v1/pods HTTP/1.1\r\nHost: localhost\r\n\r\n");
     stalled.write_all(request.as_bytes()).await?;
     stalled.read_exact(&mut [0; 16]).await?;
+    running.stop().await
+}
+
+#[tokio::test]
+async fn more_than_can_be_answered_at_once_is_sent_back() -> Result<(), Error> {
+    // More than the sockets of both sides take, so that each answer stays under way.
+    let pods: Vec<Value> = (0..4000)
+        .map(|number| {
+            let mut large = pod("a", &format!("p{number}"), &["c"]);
+            large["metadata"]["annotations"] = serde_json::json!({ "text": "x".repeat(3000) });
+            large
+        })
+        .collect();
+    let running = start_with(&pods).await?;
+    let mut stalled = Vec::new();
+    for _ in 0..64 {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(4096)?;
+        let mut stream = socket.connect(running.address).await?;
+        let request = format!("GET /{TOKEN}/api/v1/pods HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        stream.read_exact(&mut [0; 16]).await?;
+        stalled.push(stream);
+    }
+    let answer = running
+        .ask(
+            &format!("GET /{TOKEN}/api/v1/pods"),
+            &[("Host", "localhost")],
+            "",
+        )
+        .await?;
+    assert_eq!(code(&answer), "429", "{answer:.200}");
+    assert!(
+        answer.to_lowercase().contains("retry-after: 1"),
+        "{answer:.200}"
+    );
+    drop(stalled);
     running.stop().await
 }
 

@@ -338,6 +338,56 @@ fn what_is_not_understood_is_refused_in_the_words_of_the_api() {
     assert_eq!(accepting(&api, "/api/v1/pods", plain).names(), ["a/one"]);
 }
 
+/// Every kind is served the same way: what the peer shows of one namespace or of five kinds only.
+#[test]
+fn all_namespaces_and_labels_count_for_every_kind() {
+    let labelled = |kind: &str, version: &str, namespace: &str, name: &str| {
+        let mut object = object(kind, version, namespace, name);
+        object["metadata"]["labels"] = json!({ "tier": namespace });
+        object
+    };
+    let mut entries = Vec::new();
+    for number in 0..50 {
+        let namespace = format!("ns-{number:02}");
+        let daemon_sets = [labelled("DaemonSet", "apps/v1", &namespace, "agent")];
+        entries.push((
+            format!("cluster-resources/daemonsets/{namespace}.json"),
+            list("DaemonSet", "apps/v1", &daemon_sets),
+        ));
+        let widgets: Vec<Value> = (0..10)
+            .map(|number| {
+                labelled(
+                    "Widget",
+                    "example.com/v1",
+                    &namespace,
+                    &format!("w{number}"),
+                )
+            })
+            .collect();
+        entries.push((
+            format!("cluster-resources/custom-resources/widgets.example.com/{namespace}.json"),
+            json!(widgets).to_string(),
+        ));
+    }
+    let entries: Vec<(&str, String)> = entries
+        .iter()
+        .map(|(path, text)| (path.as_str(), text.clone()))
+        .collect();
+    let api = api(&entries);
+    for (path, all, of_three) in [
+        ("/apis/apps/v1/daemonsets", 50, 3),
+        ("/apis/example.com/v1/widgets", 500, 30),
+    ] {
+        assert_eq!(get(&api, path).names().len(), all);
+        let selected = get(
+            &api,
+            &format!("{path}?labelSelector=tier%20in%20(ns-01,ns-02,ns-40)"),
+        );
+        assert_eq!(selected.names().len(), of_three, "{path}");
+        assert_eq!(get(&api, &format!("{path}?limit=7")).names().len(), 7);
+    }
+}
+
 #[test]
 fn metadata_can_be_had_alone() {
     let mut web = pod("a", "web", &["c"]);

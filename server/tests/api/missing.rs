@@ -1,6 +1,7 @@
 //! What the bundle does not hold is never an empty list.
 
 use bundle::manifest::GapReason::{self, Absent, Deadline, Limit, Refused};
+use proptest::prelude::*;
 use serde_json::json;
 
 use crate::bundles::{api, api_with, get, list, manifest, namespaces, object, pod};
@@ -278,6 +279,30 @@ fn what_is_damaged_is_told_from_what_is_whole() {
     assert_eq!(get(&api, "/api/v1/nodes").failure().0, 404);
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_cut_list_is_never_a_shorter_one(cut in 0_usize..1000) {
+        let pods: Vec<_> = (0..4).map(|number| pod("a", &format!("p{number}"), &["c"])).collect();
+        let text = list("Pod", "v1", &pods);
+        let cut = cut % text.len();
+        let api = api(&[
+            ("cluster-resources/pods/a.json", text[..cut].to_owned()),
+            ("cluster-resources/pods/b.json", list("Pod", "v1", &[pod("b", "other", &["c"])])),
+        ]);
+        for path in ["/api/v1/namespaces/a/pods", "/api/v1/pods"] {
+            let reply = get(&api, path);
+            if reply.code == 200 {
+                prop_assert!(!reply.warnings.is_empty() || cut == 0 && path == "/api/v1/pods", "{path} cut at {cut}");
+                prop_assert!(!reply.names().is_empty());
+            } else {
+                prop_assert!(matches!(reply.failure().0, 404 | 503));
+            }
+        }
+    }
+}
+
 #[test]
 fn secrets_are_what_the_bundle_knows_of_them() {
     let api = api(&[
@@ -340,6 +365,40 @@ fn secrets_are_what_the_bundle_knows_of_them() {
     ] {
         assert_eq!(get(&api, path).failure().0, code, "{path}");
     }
+}
+
+#[test]
+fn a_config_map_that_was_collected_alone_is_served() {
+    let facts =
+        |data: serde_json::Value| json!({ "configMapExists": true, "data": data }).to_string();
+    let api = api(&[
+        ("cluster-resources/namespaces.json", namespaces(&["a"])),
+        ("configmaps/a/whole.json", facts(json!({ "k": "v" }))),
+        ("configmaps/a/part/key.json", facts(serde_json::Value::Null)),
+        (
+            "configmaps/a/gone.json",
+            json!({ "configMapExists": false }).to_string(),
+        ),
+    ]);
+    let whole = get(&api, "/api/v1/namespaces/a/configmaps/whole").json();
+    assert_eq!(
+        whole,
+        json!({
+            "kind": "ConfigMap",
+            "apiVersion": "v1",
+            "metadata": { "name": "whole", "namespace": "a" },
+            "data": { "k": "v" },
+        })
+    );
+    for (name, code) in [("part", 403), ("gone", 404), ("other", 404)] {
+        let path = format!("/api/v1/namespaces/a/configmaps/{name}");
+        assert_eq!(get(&api, &path).failure().0, code, "{name}");
+    }
+    // One is not all.
+    assert_eq!(
+        get(&api, "/api/v1/namespaces/a/configmaps").failure().0,
+        404
+    );
 }
 
 #[test]

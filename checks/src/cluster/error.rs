@@ -46,6 +46,9 @@ pub enum Cause {
         /// How much had come.
         received: u64,
     },
+    /// The server's certificate is not trusted.
+    #[error("{0}")]
+    Untrusted(String),
     /// The kubeconfig's credentials could not be renewed.
     #[error("cannot renew the credentials: {0}")]
     Credentials(String),
@@ -99,6 +102,20 @@ impl ApiError {
             .is_some_and(|code| code == StatusCode::FORBIDDEN || code == StatusCode::UNAUTHORIZED)
     }
 
+    /// Whether no other request would fare better: the server cannot be reached, or knows nobody by these
+    /// credentials.
+    #[must_use]
+    pub fn is_total(&self) -> bool {
+        match &self.cause {
+            Cause::Status { code, .. } => *code == StatusCode::UNAUTHORIZED,
+            Cause::Deadline(_)
+            | Cause::Connection(_)
+            | Cause::Untrusted(_)
+            | Cause::Credentials(_) => true,
+            _ => false,
+        }
+    }
+
     /// Whether the object or its API does not exist: 404, or 405 where a resource cannot be listed.
     #[must_use]
     pub fn is_absent(&self) -> bool {
@@ -116,9 +133,10 @@ impl ApiError {
             Cause::Deadline(_) | Cause::Stalled { .. } => GapReason::Deadline,
             Cause::TooLong(_) => GapReason::Limit,
             Cause::Malformed(_) => GapReason::Malformed,
-            Cause::Status { .. } | Cause::Connection(_) | Cause::Credentials(_) => {
-                GapReason::Failed
-            }
+            Cause::Status { .. }
+            | Cause::Connection(_)
+            | Cause::Untrusted(_)
+            | Cause::Credentials(_) => GapReason::Failed,
         }
     }
 

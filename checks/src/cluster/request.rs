@@ -280,7 +280,7 @@ impl Call<'_> {
         let sent = tokio::time::timeout(self.timing.answer, client.send(message)).await;
         let response = match sent {
             Err(_) => return Err(plain(Cause::Deadline(self.timing.answer))),
-            Ok(Err(error)) => return Err(plain(Cause::Connection(connection(&error)))),
+            Ok(Err(error)) => return Err(plain(connection(&error))),
             Ok(Ok(response)) => response,
         };
         let code = response.status();
@@ -318,18 +318,28 @@ impl Call<'_> {
 }
 
 /// A connection error in words, with what to do where that is known.
-fn connection(error: &kube::Error) -> String {
-    let text = chain(error);
-    let advice = if text.contains("certificate expired") || text.contains("Expired") {
-        "; the API server's certificate has expired, or this machine's clock is wrong"
-    } else if text.contains("UnknownIssuer") {
-        "; the kubeconfig's certificate authority did not sign the API server's certificate"
-    } else if text.contains("refused") {
+fn connection(error: &kube::Error) -> Cause {
+    // What the layers between say of themselves helps nobody.
+    let text = chain(error)
+        .replace("ServiceError: ", "")
+        .replace("client error (Connect): ", "cannot connect: ")
+        .replace("client error (SendRequest): ", "");
+    if text.contains("certificate") {
+        let advice = if text.contains("expired") {
+            "; the API server's certificate has expired, or this machine's clock is wrong"
+        } else if text.contains("UnknownIssuer") {
+            "; the kubeconfig's certificate authority did not sign the API server's certificate"
+        } else {
+            ""
+        };
+        return Cause::Untrusted(format!("{text}{advice}"));
+    }
+    let advice = if text.contains("refused") {
         "; is the API server up, and is this the right kubeconfig?"
     } else {
         ""
     };
-    format!("{text}{advice}")
+    Cause::Connection(format!("{text}{advice}"))
 }
 
 /// Exponential back-off, each wait between a half and the whole of its step.

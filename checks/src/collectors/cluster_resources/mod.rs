@@ -262,6 +262,12 @@ fn path(name: &str) -> Result<BundlePath, CollectError> {
     Ok(BundlePath::new(format!("{ROOT}/{name}"))?)
 }
 
+/// Whether a text can name a namespace: a DNS label, which also makes it a safe part of a path.
+fn is_namespace(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&name.len()) && name.bytes().all(inner) && !name.starts_with('-')
+}
+
 /// Asks which APIs there are, and keeps the answer. `None` where there was none: then every kind is tried.
 async fn discover(cluster: &Cluster, output: &Output) -> Result<Option<Discovery>, CollectError> {
     let found = cluster.discover().await;
@@ -275,6 +281,7 @@ async fn discover(cluster: &Cluster, output: &Output) -> Result<Option<Discovery
             output.json(&path("groups.json")?, &discovery.groups)?;
             output.json(&path("resources.json")?, &discovery.resources)?;
         }
+        Err(error) if error.is_total() => return Err(error.clone().into()),
         Err(error) => {
             errors.push(error.to_string());
             for file in ["groups.json", "resources.json"] {
@@ -329,7 +336,7 @@ impl Named {
             work.reach = Reach::Named;
             work.namespaces = names.iter().cloned().collect();
             let mut text = Vec::new();
-            for name in names {
+            for name in names.iter().filter(|name| is_namespace(name)) {
                 match work.namespace(name, 1).await {
                     Ok(object) => {
                         text.extend_from_slice(if text.is_empty() { b"[\n  " } else { b",\n  " });
@@ -360,13 +367,22 @@ impl Named {
             }
             work.namespaces = names;
         }
+        let mut texts = Vec::new();
         for error in &errors {
             work.output.gap(file.as_str(), error.gap_reason(), error);
+            texts.push(error.to_string());
         }
-        if !errors.is_empty() {
-            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            work.output
-                .json(&path("namespaces-errors.json")?, &errors)?;
+        for name in &work.namespaces {
+            if !is_namespace(name) {
+                let detail = format!("{name:?} cannot be the name of a namespace");
+                let glob = format!("{ROOT}/*/*.json");
+                work.output.gap(glob, GapReason::Malformed, &detail);
+                texts.push(detail);
+            }
+        }
+        work.namespaces.retain(|name| is_namespace(name));
+        if !texts.is_empty() {
+            work.output.json(&path("namespaces-errors.json")?, &texts)?;
         }
         work.output.done(file.as_str());
         Ok(work)

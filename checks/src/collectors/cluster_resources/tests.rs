@@ -660,6 +660,33 @@ async fn nothing_of_a_secret_is_kept_but_names() {
     }
 }
 
+#[tokio::test]
+async fn a_name_that_is_none_costs_only_itself() {
+    let server = Server::start(|request| {
+        assert!(!request.path.contains("such"), "{}", request.path);
+        empty_cluster(request, &["a"])
+    })
+    .await;
+    let config = json!({"namespaces": ["a", "no/../such"]});
+    let bundle = with_config(&server.context(), &config).await;
+    assert!(bundle.text("cluster-resources/pods/a.json").is_some());
+    let gap = &bundle.record.gaps[0];
+    assert_eq!(gap.reason, GapReason::Malformed);
+    assert!(gap.detail.contains("\"no/../such\""), "{}", gap.detail);
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_not_asked_for_each_kind() {
+    let server = Server::start(|_| Reply::status(401, "Unauthorized", "Unauthorized")).await;
+    let bundle = collected(&server.context()).await;
+    assert_eq!(bundle.record.outcome, Outcome::Failed);
+    assert!(bundle.record.requests <= 2, "{}", bundle.record.requests);
+    assert_eq!(
+        bundle.gaps("cluster-resources/nodes.json"),
+        [GapReason::Refused]
+    );
+}
+
 #[test]
 fn several_of_a_spec_become_one() {
     for (configurations, merged) in [

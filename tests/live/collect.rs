@@ -78,7 +78,7 @@ fn an_administrators_bundle_costs_few_requests_and_reads_no_secrets() {
         .kubeconfig(&kubeconfig)
         .run()
         .expect_code(0);
-    let requests = cluster.requests("system:serviceaccount:collect-requests:collector");
+    let requests = cluster.requests("collector");
     assert!(!requests.is_empty());
     assert!(requests.len() <= 150, "{} requests", requests.len());
     let all_secrets: Vec<_> = requests

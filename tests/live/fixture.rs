@@ -16,7 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// No run of the binary in a test may take longer; the machine may be loaded.
-const RUN_DEADLINE: Duration = Duration::from_secs(180);
+const RUN_DEADLINE: Duration = Duration::from_mins(3);
 
 /// A namespace of the rig's API server and a folder; both go away with the value.
 pub(crate) struct Cluster {
@@ -241,20 +241,15 @@ contexts:
         Bundle::open(&archives.remove(0))
     }
 
-    /// The requests that a user made so far, by the API server's own record: `(verb, URI, status code)`.
-    ///
-    /// `user` is a part of the name, as `system:serviceaccount:<namespace>:<name>`; take a service account of the
-    /// test's own so that no other test counts.
-    pub(crate) fn requests(&self, user: &str) -> Vec<(String, String, u64)> {
+    /// The requests that a service account of this namespace made so far, by the API server's own record:
+    /// `(verb, URI, status code)`.
+    pub(crate) fn requests(&self, account: &str) -> Vec<(String, String, u64)> {
+        let user = format!("system:serviceaccount:{}:{account}", self.namespace);
         let log = fs::read_to_string(from_rig("ASSAY_RIG_AUDIT_LOG")).expect("the audit log");
         log.lines()
             // The last line may be under way.
             .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .filter(|event| {
-                event["user"]["username"]
-                    .as_str()
-                    .is_some_and(|name| name.contains(user))
-            })
+            .filter(|event| event["user"]["username"] == user.as_str())
             .map(|event| {
                 (
                     event["verb"].as_str().unwrap_or_default().to_owned(),
@@ -281,9 +276,10 @@ impl Drop for Cluster {
 
 /// A value that `cargo xtask test` hands to the tests.
 pub(crate) fn from_rig(name: &str) -> PathBuf {
-    std::env::var_os(name)
-        .map(PathBuf::from)
-        .unwrap_or_else(|| panic!("{name} is not set: run these tests with `cargo xtask test`"))
+    std::env::var_os(name).map_or_else(
+        || panic!("{name} is not set: run these tests with `cargo xtask test`"),
+        PathBuf::from,
+    )
 }
 
 /// A run of the binary that is being prepared.

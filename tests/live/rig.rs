@@ -45,7 +45,7 @@ fn an_account_may_do_what_its_role_says_and_its_requests_are_recorded() {
     cluster.kubectl(&["--kubeconfig", &kubeconfig, "get", "pods"]);
     let refused = cluster.kubectl_fails(&["--kubeconfig", &kubeconfig, "get", "secrets"]);
     assert!(refused.contains("Forbidden"), "{refused}");
-    let requests = cluster.requests("system:serviceaccount:rig-account:reader");
+    let requests = cluster.requests("reader");
     assert!(
         requests.iter().any(|(verb, uri, code)| verb == "list"
             && uri.starts_with("/api/v1/namespaces/rig-account/pods")

@@ -1,5 +1,10 @@
 //! Secrets are planted wherever the collectors read; none leaves the cluster in any file or stream of the run.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
 use crate::fixture::Cluster;
 
 /// A value of each class, unlike anything else: `(class, value)`.
@@ -26,18 +31,25 @@ fn planted(class: &str) -> &'static str {
         .expect("a class of the table")
 }
 
-#[test]
-fn no_planted_secret_leaves_the_cluster() {
-    let cluster = Cluster::new("secrets-planted");
-    let (password, token, url, jwt, key, aws) = (
-        planted("password"),
-        planted("token"),
-        planted("url"),
-        planted("jwt"),
-        planted("key"),
-        planted("aws"),
-    );
-    cluster.apply(&format!(
+/// What kwok gives out as the container's log.
+fn log_lines() -> String {
+    let (password, url, jwt) = (planted("password"), planted("url"), planted("jwt"));
+    [
+        &format!("connecting to postgres://app:{url}@db:5432/orders"),
+        &format!("Authorization: Bearer {jwt}"),
+        &format!("{{\"password\": \"{password}\", \"ok\": true}}"),
+        LAST_LINE,
+    ]
+    .map(|line| format!("2026-11-20T22:31:39.1Z stdout F {line}\n"))
+    .concat()
+}
+
+const LAST_LINE: &str = "planted lines end";
+
+fn manifests(log: &Path) -> String {
+    let (password, token, url) = (planted("password"), planted("token"), planted("url"));
+    let (key, aws, log) = (planted("key"), planted("aws"), log.display());
+    format!(
         r#"
 apiVersion: v1
 kind: Secret
@@ -80,31 +92,14 @@ spec:
     - {{name: DB_PASSWORD, value: {password}}}
     - {{name: AWS_SECRET_ACCESS_KEY, value: {aws}}}
     - {{name: DATABASE_URL, value: 'mysql://app:{url}@db:3306/shop'}}
-"#,
-        log = cluster
-            .write(
-                "main.cri",
-                &format!(
-                    "2026-11-20T22:31:39.1Z stdout F connecting to postgres://app:{url}@db:5432/orders\n\
-                     2026-11-20T22:31:39.2Z stdout F Authorization: Bearer {jwt}\n\
-                     2026-11-20T22:31:39.3Z stdout F {{\"password\": \"{password}\", \"ok\": true}}\n\
-                     2026-11-20T22:31:39.4Z stdout F planted lines end\n"
-                ),
-            )
-            .display()
-    ));
-    cluster.wait_for("pod/web", "--for=condition=Ready");
-    // kwok learns of the log by watching.
-    while !cluster
-        .kubectl(&["logs", "web"])
-        .contains("planted lines end")
-    {
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-    let spec = cluster.write(
-        "spec.yaml",
-        &format!(
-            "
+"#
+    )
+}
+
+fn spec() -> String {
+    let (password, aws) = (planted("password"), planted("aws"));
+    format!(
+        "
 apiVersion: troubleshoot.sh/v1beta2
 kind: SupportBundle
 metadata: {{name: secrets}}
@@ -121,9 +116,21 @@ spec:
       command: [sh, -c]
       args: ['printf \"password=%s\\nAWS_SECRET_ACCESS_KEY=%s\\n\" {password} {aws}']
 "
-        ),
-    );
-    let run = cluster
+    )
+}
+
+#[test]
+fn no_planted_secret_leaves_the_cluster() {
+    let cluster = Cluster::new("secrets-planted");
+    let log = cluster.write("main.cri", &log_lines());
+    cluster.apply(&manifests(&log));
+    cluster.wait_for("pod/web", "--for=condition=Ready");
+    // kwok learns of the log by watching.
+    while !cluster.kubectl(&["logs", "web"]).contains(LAST_LINE) {
+        thread::sleep(Duration::from_millis(50));
+    }
+    let spec = cluster.write("spec.yaml", &spec());
+    cluster
         .assay(&[
             "collect",
             "spec.yaml",
@@ -131,24 +138,35 @@ spec:
             "bundle.tar.gz",
             "--debug",
         ])
-        .run();
-    assert!(matches!(run.code, Some(0 | 5)), "{run:?}");
+        .run()
+        .expect_code(0);
     let bundle = cluster.bundle();
     // What was planted was collected.
     assert!(
         bundle
             .text("cluster-resources/pods/logs/secrets-planted/web/main.log")
-            .contains("planted lines end")
+            .contains(LAST_LINE)
     );
-    assert!(bundle.has("cluster-resources/configmaps/secrets-planted.json"));
+    for file in [
+        "cluster-resources/configmaps/secrets-planted.json",
+        "configmaps/secrets-planted/settings.json",
+        "secrets/secrets-planted/credentials.json",
+        "shell/secrets-planted/web/main-stdout.txt",
+    ] {
+        assert!(
+            bundle.has(file),
+            "{file} is not among {:#?}",
+            bundle.paths()
+        );
+    }
     // The inputs of the test itself hold them, of course.
-    std::fs::remove_file(spec).expect("the spec");
-    std::fs::remove_file(cluster.work().join("main.cri")).expect("the log");
+    fs::remove_file(spec).expect("the spec");
+    fs::remove_file(log).expect("the log");
     for (class, value) in PLANTED {
         assert_eq!(bundle.holding(value), [""; 0], "{class} in the bundle");
         assert_eq!(
             cluster.files_holding(value),
-            Vec::<std::path::PathBuf>::new(),
+            Vec::<PathBuf>::new(),
             "{class} in a file or stream of the run"
         );
     }

@@ -1,6 +1,6 @@
 //! `cargo xtask record`: records the cluster that `assay demo` serves.
 //!
-//! A rig is started, the operators' own CustomResourceDefinitions and the objects in `demo/objects` are applied, kwok
+//! A rig is started, the definitions of the operators themselves and the objects in `demo/objects` are applied, kwok
 //! runs the pods and the real scheduler and controllers do their work; then `assay collect` writes the bundle, and
 //! the simulator's own objects are taken out of it.
 
@@ -26,7 +26,7 @@ pub(crate) struct RecordTask {
     output: Option<PathBuf>,
 }
 
-/// Where a CustomResourceDefinition comes from: a Go module and a file in it.
+/// Where a definition of custom resources comes from: a Go module and a file in it.
 const DEFINITIONS: [(&str, &str); 8] = [
     (
         "github.com/cloudnative-pg/cloudnative-pg@v1.27.1",
@@ -397,6 +397,7 @@ fn without_simulator(folder: &Path) -> Result<()> {
     })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers hand over what pointer_mut gave them")]
 fn retain(list: Option<&mut Value>, keep: impl Fn(&Value) -> bool) {
     if let Some(Value::Array(items)) = list {
         items.retain(keep);

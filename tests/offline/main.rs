@@ -1,0 +1,14 @@
+//! The pipeline without servers: our binary, a bundle that it serves, and sockets of our own that misbehave.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test's failure is a panic"
+)]
+
+mod bad_input;
+mod command_line;
+mod dropin;
+mod fixture;
+mod interrupted;
+mod secrets;
+mod verdicts;

@@ -1,0 +1,75 @@
+//! A live verdict is the offline verdict.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::fixture::{Bench, Served, recorded, verdicts};
+
+/// Every spec under `tests/specs`, and the demo's.
+fn specs() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found: Vec<PathBuf> = fs::read_dir(root.join("tests/specs"))
+        .expect("tests/specs")
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .collect();
+    found.push(root.join("demo/preflight.yaml"));
+    found.sort();
+    found
+}
+
+#[test]
+fn live_equals_offline_for_every_spec() {
+    let bench = Bench::new();
+    let served = Served::start(&bench, &recorded());
+    let all = specs();
+    assert!(all.len() > 3, "{all:?}");
+    for spec in all {
+        let bundle = bench.work().join("live.tar.gz");
+        let live = bench.run(
+            bench
+                .assay()
+                .args(["preflight", "--format", "json", "--kubeconfig"])
+                .arg(&served.kubeconfig)
+                .arg("--output")
+                .arg(&bundle)
+                .arg(&spec),
+        );
+        let offline = bench.run(
+            bench
+                .assay()
+                .args(["analyze", "--format", "json", "--bundle"])
+                .arg(&bundle)
+                .arg(&spec),
+        );
+        let spec = spec.display();
+        let live = verdicts(&live.json());
+        assert_eq!(live, verdicts(&offline.json()), "{spec}");
+        let results = live.as_object().into_iter().flatten();
+        let count: usize = results.filter_map(|(_, list)| list.as_array()).map(Vec::len).sum();
+        assert!(count > 0, "{spec} gave no result at all");
+        fs::remove_file(&bundle).expect("the bundle");
+    }
+}
+
+#[test]
+fn the_demo_shows_every_verdict() {
+    let bench = Bench::new();
+    let ran = bench.assay_run(["demo", "--output", "demo.tar.gz"]).exits(0);
+    for word in ["pass ", "warn ", "fail ", "unknown "] {
+        assert!(
+            ran.stdout.lines().any(|line| line.starts_with(word)),
+            "no {word:?} in {}",
+            ran.stdout
+        );
+    }
+    let spec = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/preflight.yaml");
+    let offline = bench.run(
+        bench
+            .assay()
+            .args(["analyze", "--bundle", "demo.tar.gz", "--format", "json"])
+            .arg(spec),
+    );
+    offline.exits(3);
+}

@@ -148,7 +148,7 @@ impl Close {
         writer: &ArchiveWriter,
         name: String,
         checks: &[Check],
-        records: Vec<CollectorRecord>,
+        mut records: Vec<CollectorRecord>,
     ) -> anyhow::Result<Report> {
         if !self.metadata.is_empty() {
             let pairs: serde_json::Map<_, _> = self
@@ -159,6 +159,7 @@ impl Close {
             let text = serde_json::to_string_pretty(&pairs)?;
             write(writer, "metadata/user.json", text.as_bytes())?;
         }
+        redact_texts(&mut records);
         let mut manifest = Manifest {
             format: manifest::FORMAT,
             tool: concat!("assay ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -200,6 +201,17 @@ impl Close {
             .with_context(|| format!("failed to close the bundle {}", self.output.display()))?;
         report.bundle = Some(self.output);
         Ok(report)
+    }
+}
+
+/// Error texts may quote what a server or a program said. They are masked before the analysis reads them, so that
+/// it says the same as one that reads them from the archive.
+fn redact_texts(records: &mut [CollectorRecord]) {
+    for record in records {
+        record.error = crate::cli::redacted(&record.error);
+        for gap in &mut record.gaps {
+            gap.detail = crate::cli::redacted(&gap.detail);
+        }
     }
 }
 

@@ -79,7 +79,9 @@ fn ended(record: &CollectorRecord) -> String {
         record.outcome,
         Outcome::Failed | Outcome::Refused | Outcome::Cancelled | Outcome::Partial
     );
-    if trouble && let Some(gap) = record.gaps.first() {
+    if trouble && !record.error.is_empty() {
+        let _ = write!(text, ": {}", record.error);
+    } else if trouble && let Some(gap) = record.gaps.first() {
         let _ = write!(text, ": {}", gap.detail);
         if record.gaps.len() > 1 {
             let _ = write!(text, " (and {} more)", record.gaps.len() - 1);
@@ -167,6 +169,7 @@ mod tests {
             title: "logs/app".into(),
             requested: true,
             outcome: Outcome::Partial,
+            error: String::new(),
             duration_ms: 1500,
             bytes: 2048,
             files: 1,

@@ -97,6 +97,9 @@ pub struct CollectorRecord {
     pub requested: bool,
     /// How it ended.
     pub outcome: Outcome,
+    /// What ended it early: what was attempted, on what, what came back, redacted.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub error: String,
     /// Milliseconds from its start to its end, 0 when it never started.
     pub duration_ms: u64,
     /// Bytes it wrote, before redaction.

@@ -167,6 +167,7 @@ fn a_gap_says_why_a_file_is_missing() {
         title: "cluster-resources".to_owned(),
         requested: true,
         outcome: bundle::manifest::Outcome::Partial,
+        error: String::new(),
         duration_ms: 1,
         bytes: 0,
         files: 0,

@@ -134,6 +134,11 @@ pub trait Collector: fmt::Debug + Send + Sync {
     /// done.
     async fn collect(&self, context: &Context, output: &Output) -> Result<(), CollectError>;
 
+    /// Whether [`Collector::collect_last`] has anything to do.
+    fn comes_back(&self) -> bool {
+        false
+    }
+
     /// Collects what must come after every other collector has ended.
     async fn collect_last(&self, _context: &Context, _output: &Output) -> Result<(), CollectError> {
         Ok(())

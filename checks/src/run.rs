@@ -336,7 +336,7 @@ impl Run<'_> {
             self.one(job, Phase::Main).await;
         }
         for job in jobs.iter_mut() {
-            if matches!(job.state, State::Ended(Ok(()))) {
+            if job.collector.comes_back() && matches!(job.state, State::Ended(Ok(()))) {
                 self.one(job, Phase::Last).await;
             }
         }
@@ -397,7 +397,12 @@ impl Run<'_> {
             self.stop.now(Ending::Output(error.to_string()));
         }
         job.state = state;
-        self.finished(job);
+        let again = phase == Phase::Main
+            && job.collector.comes_back()
+            && matches!(job.state, State::Ended(Ok(())));
+        if !again {
+            self.finished(job);
+        }
     }
 
     fn finished(&self, job: &Job) {
@@ -456,6 +461,11 @@ impl Job {
                 .collect();
             gaps
         };
+        let error = match &self.state {
+            State::Refused(refusals) => refusals.join("; "),
+            State::Ended(Err(error)) => error.to_string(),
+            _ => String::new(),
+        };
         let outcome = match &self.state {
             State::Excluded => Outcome::Excluded,
             State::Refused(refusals) => {
@@ -491,6 +501,7 @@ impl Job {
             title: self.title.clone(),
             requested: self.requested,
             outcome,
+            error,
             duration_ms: u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
             bytes: written.bytes,
             files: written.files,

@@ -11,7 +11,7 @@ static REDACTOR: LazyLock<Option<Redactor>> =
     LazyLock::new(|| Redactor::new(Profile::Standard, &[]).ok());
 
 /// `text` with secrets masked. Without a redactor nothing is shown rather than everything.
-pub(super) fn redacted(text: &str) -> String {
+pub(crate) fn redacted(text: &str) -> String {
     match REDACTOR.as_ref() {
         Some(redactor) => bundle::redact::text(redactor, text),
         None => "(text withheld: it could not be redacted)".to_owned(),

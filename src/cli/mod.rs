@@ -15,6 +15,8 @@ mod redact;
 mod reference;
 mod serve;
 
+pub(crate) use log::redacted;
+
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::path::Path;

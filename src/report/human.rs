@@ -124,11 +124,18 @@ impl Page {
                 &format!("{}: {what}", record.title),
                 false,
             );
-            for gap in record.gaps.iter().take(GAPS_SHOWN) {
-                self.line(&gap.detail);
+            // One refusal leaves many files out; it is told once.
+            let mut details: Vec<&str> = std::iter::once(record.error.as_str())
+                .chain(record.gaps.iter().map(|gap| gap.detail.as_str()))
+                .filter(|detail| !detail.is_empty())
+                .collect();
+            details.sort_unstable();
+            details.dedup();
+            for detail in details.iter().take(GAPS_SHOWN) {
+                self.line(detail);
             }
-            if record.gaps.len() > GAPS_SHOWN {
-                let more = record.gaps.len() - GAPS_SHOWN;
+            if details.len() > GAPS_SHOWN {
+                let more = details.len() - GAPS_SHOWN;
                 self.line(&format!(
                     "… and {more} more, listed in the bundle's manifest.json"
                 ));

@@ -33,6 +33,8 @@ struct Collected<'a> {
     title: &'a str,
     collector: &'a str,
     outcome: Outcome,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    error: &'a str,
     #[serde(skip_serializing_if = "<[Gap]>::is_empty")]
     gaps: &'a [Gap],
 }
@@ -43,6 +45,7 @@ impl<'a> From<&'a CollectorRecord> for Collected<'a> {
             title: &record.title,
             collector: &record.collector,
             outcome: record.outcome,
+            error: &record.error,
             gaps: &record.gaps,
         }
     }

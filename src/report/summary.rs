@@ -118,6 +118,7 @@ mod tests {
             title: title.into(),
             requested: true,
             outcome,
+            error: String::new(),
             duration_ms,
             bytes: 0,
             files: 0,

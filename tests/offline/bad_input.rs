@@ -1,6 +1,7 @@
 //! Specs, kubeconfigs, servers and disks that cannot be used: one clear error, the right exit code, nothing on
 //! stdout, and nothing lost of what was collected.
 
+use std::fmt::Write as _;
 use std::net::TcpListener;
 
 use crate::fixture::{Bench, kubeconfig, members};
@@ -31,20 +32,40 @@ spec:
 fn specs_that_are_none() {
     let bench = Bench::new();
     let bomb = {
-        let mut text = String::from("apiVersion: troubleshoot.sh/v1beta2\nkind: Preflight\na0: &a0 [x, x]\n");
+        let mut text =
+            String::from("apiVersion: troubleshoot.sh/v1beta2\nkind: Preflight\na0: &a0 [x, x]\n");
         for level in 1..40 {
             let below = level - 1;
-            text.push_str(&format!("a{level}: &a{level} [*a{below}, *a{below}, *a{below}]\n"));
+            let _ = write!(
+                text,
+                "a{level}: &a{level} [*a{below}, *a{below}, *a{below}]\n"
+            );
         }
         text
     };
     let cases: [(&str, Vec<u8>, &str); 6] = [
         ("empty.yaml", Vec::new(), "empty.yaml"),
-        ("binary.yaml", vec![0x7f, b'E', b'L', b'F', 0, 1, 2, 0xff], "binary.yaml"),
-        ("broken.yaml", b"apiVersion: troubleshoot.sh/v1beta2\nkind: [Preflight\nspec: {\n".to_vec(), "broken.yaml:"),
-        ("prose.yaml", b"Dear customer, please find attached.\n".to_vec(), "prose.yaml"),
+        (
+            "binary.yaml",
+            vec![0x7f, b'E', b'L', b'F', 0, 1, 2, 0xff],
+            "binary.yaml",
+        ),
+        (
+            "broken.yaml",
+            b"apiVersion: troubleshoot.sh/v1beta2\nkind: [Preflight\nspec: {\n".to_vec(),
+            "broken.yaml:",
+        ),
+        (
+            "prose.yaml",
+            b"Dear customer, please find attached.\n".to_vec(),
+            "prose.yaml",
+        ),
         ("bomb.yaml", bomb.into_bytes(), "bomb.yaml"),
-        ("other.yaml", b"apiVersion: v1\nkind: Pod\nmetadata: {name: x}\n".to_vec(), "Pod"),
+        (
+            "other.yaml",
+            b"apiVersion: v1\nkind: Pod\nmetadata: {name: x}\n".to_vec(),
+            "Pod",
+        ),
     ];
     for (name, bytes, said) in cases {
         let path = bench.write(name, bytes);
@@ -97,7 +118,14 @@ spec:
     );
     let ran = bench
         .assay_run(["preflight", "spec.yaml", "--format", "json"])
-        .says(&["spec.yaml:10:", "wen", "\"when\"", "spec.yaml:12:", "cpuu", "\"cpu\""]);
+        .says(&[
+            "spec.yaml:10:",
+            "wen",
+            "\"when\"",
+            "spec.yaml:12:",
+            "cpuu",
+            "\"cpu\"",
+        ]);
     let report = ran.json();
     assert_eq!(report["pass"].as_array().map(Vec::len), Some(0), "{report}");
     assert_ne!(ran.code, Some(0));
@@ -125,7 +153,7 @@ fn kubeconfigs_that_lead_nowhere() {
         if let Some(context) = context {
             command.args(["--context", context]);
         }
-        let ran = bench.run(&mut command).exits(1).says(&[said]);
+        let ran = Bench::run(&mut command).exits(1).says(&[said]);
         assert_eq!(ran.stdout, "");
     }
     assert!(bench.bundles().is_empty());
@@ -147,7 +175,14 @@ fn a_server_that_is_down() {
     assert!(bench.bundles().is_empty());
     // What the host tells is kept.
     bench
-        .assay_run(["preflight", "both.yaml", "--kubeconfig", "config", "-o", "b.tar.gz"])
+        .assay_run([
+            "preflight",
+            "both.yaml",
+            "--kubeconfig",
+            "config",
+            "-o",
+            "b.tar.gz",
+        ])
         .exits(1)
         .says(&["does not answer"]);
     let members = members(&bench.work().join("b.tar.gz"));
@@ -180,7 +215,10 @@ fn a_broken_redactor_ends_the_run_before_anything_is_collected() {
     for (name, removals) in [
         ("regex.yaml", "{removals: {regex: [{redactor: 'a(b'}]}}"),
         ("misspelt.yaml", "{removal: {values: [x]}}"),
-        ("glob.yaml", "{fileSelector: {file: 'a[b'}, removals: {values: [x]}}"),
+        (
+            "glob.yaml",
+            "{fileSelector: {file: 'a[b'}, removals: {values: [x]}}",
+        ),
     ] {
         bench.write(
             name,

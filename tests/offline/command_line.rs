@@ -28,16 +28,17 @@ spec:
         vec!["preflight", "host.yaml"],
         vec!["explain", "cpu"],
     ] {
-        bench
-            .run(bench.assay().args(&arguments).env("KUBECONFIG", &pipe))
-            .exits(0);
+        Bench::run(bench.assay().args(&arguments).env("KUBECONFIG", &pipe)).exits(0);
     }
 }
 
 #[test]
 fn flags_that_make_no_sense_are_exit_1() {
     let bench = Bench::new();
-    bench.assay_run(["--no-such-flag"]).exits(1).says(&["--no-such-flag"]);
+    bench
+        .assay_run(["--no-such-flag"])
+        .exits(1)
+        .says(&["--no-such-flag"]);
     bench.assay_run(["preflight"]).exits(1).says(&["SPEC"]);
 }
 
@@ -75,9 +76,14 @@ spec:
   analyzers: [{cpu: {outcomes: [{pass: {message: fine}}]}}]
 ",
     );
-    bench.assay_run(["preflight", "data.yaml", "-o", "b.tar.gz"]).exits(0);
+    bench
+        .assay_run(["preflight", "data.yaml", "-o", "b.tar.gz"])
+        .exits(0);
     let archive = bench.work().join("b.tar.gz");
-    let mode = std::fs::metadata(&archive).expect("the bundle").permissions().mode();
+    let mode = std::fs::metadata(&archive)
+        .expect("the bundle")
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600);
     let found = members(&archive);
     assert_eq!(

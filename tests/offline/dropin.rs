@@ -25,17 +25,19 @@ fn preflight_prints_one_json_object() {
     let served = Served::start(&bench, &recorded());
     bench.write("p.yaml", PREFLIGHT);
     for name in ["preflight", "kubectl-preflight"] {
-        let ran = bench
-            .run(
-                bench
-                    .called(name)
-                    .args(["--interactive=false", "--format=json", "p.yaml"])
-                    .env("KUBECONFIG", &served.kubeconfig)
-                    .env("PREFLIGHT_AUTO_UPDATE", "false"),
-            )
-            .exits(3);
+        let ran = Bench::run(
+            bench
+                .called(name)
+                .args(["--interactive=false", "--format=json", "p.yaml"])
+                .env("KUBECONFIG", &served.kubeconfig)
+                .env("PREFLIGHT_AUTO_UPDATE", "false"),
+        )
+        .exits(3);
         let report = ran.json();
-        assert!(ran.stdout.starts_with("{\n  \"pass\": [\n    {\n      \"title\": "));
+        assert!(
+            ran.stdout
+                .starts_with("{\n  \"pass\": [\n    {\n      \"title\": ")
+        );
         assert!(ran.stdout.contains("a \\u003c b \\u0026 c"));
         assert_eq!(report["warn"][0]["title"], "Nodes");
         assert_eq!(report["warn"][0]["uri"], "https://example.com");
@@ -43,7 +45,11 @@ fn preflight_prints_one_json_object() {
             report["fail"][0]["message"],
             "The deployment \"gone\" was not found"
         );
-        let keys: Vec<&String> = report.as_object().into_iter().flat_map(|map| map.keys()).collect();
+        let keys: Vec<&String> = report
+            .as_object()
+            .into_iter()
+            .flat_map(|map| map.keys())
+            .collect();
         assert_eq!(keys, ["fail", "pass", "warn"]);
     }
     assert!(
@@ -60,7 +66,7 @@ fn the_environment_sets_flags() {
     let bench = Bench::new();
     let served = Served::start(&bench, &recorded());
     bench.write("p.yaml", PREFLIGHT);
-    let ran = bench.run(
+    let ran = Bench::run(
         bench
             .called("preflight")
             .arg("p.yaml")
@@ -76,16 +82,24 @@ fn preflight_s_human_form_ends_with_the_verdict() {
     let bench = Bench::new();
     let served = Served::start(&bench, &recorded());
     bench.write("p.yaml", PREFLIGHT);
-    let ran = bench
-        .run(
-            bench
-                .called("preflight")
-                .args(["p.yaml", "--interactive=false"])
-                .env("KUBECONFIG", &served.kubeconfig),
-        )
-        .exits(3);
-    assert!(ran.stdout.contains("   --- WARN: Nodes\n      --- there are nodes\n"), "{}", ran.stdout);
-    assert!(ran.stdout.ends_with("--- FAIL   p\nFAILED\n"), "{}", ran.stdout);
+    let ran = Bench::run(
+        bench
+            .called("preflight")
+            .args(["p.yaml", "--interactive=false"])
+            .env("KUBECONFIG", &served.kubeconfig),
+    )
+    .exits(3);
+    assert!(
+        ran.stdout
+            .contains("   --- WARN: Nodes\n      --- there are nodes\n"),
+        "{}",
+        ran.stdout
+    );
+    assert!(
+        ran.stdout.ends_with("--- FAIL   p\nFAILED\n"),
+        "{}",
+        ran.stdout
+    );
 }
 
 #[test]
@@ -102,22 +116,29 @@ spec:
   analyzers: [{clusterVersion: {outcomes: [{fail: {message: too old}}]}}]
 ",
     );
-    let ran = bench
-        .run(
-            bench
-                .called("kubectl-support_bundle")
-                .args(["--interactive=false", "-o", "out", "s.yaml"])
-                .env("KUBECONFIG", &served.kubeconfig),
-        )
-        .exits(0);
+    let ran = Bench::run(
+        bench
+            .called("kubectl-support_bundle")
+            .args(["--interactive=false", "-o", "out", "s.yaml"])
+            .env("KUBECONFIG", &served.kubeconfig),
+    )
+    .exits(0);
     let output = ran.json();
     let archive = bench.work().join("out.tar.gz");
-    assert_eq!(output["archivePath"], Value::from(archive.display().to_string()));
+    assert_eq!(
+        output["archivePath"],
+        Value::from(archive.display().to_string())
+    );
     assert_eq!(output["analyzerResults"][0]["severity"], "error");
     assert_eq!(output["analyzerResults"][0]["insight"]["detail"], "too old");
     assert!(ran.stdout.contains("\n    \"analyzerResults\": ["));
     let members = crate::fixture::members(&archive);
-    for path in ["version.yaml", "analysis.json", "execution-data/summary.txt", "manifest.json"] {
+    for path in [
+        "version.yaml",
+        "analysis.json",
+        "execution-data/summary.txt",
+        "manifest.json",
+    ] {
         assert!(members.contains_key(path), "{path} is missing");
     }
 }
@@ -129,8 +150,7 @@ fn a_bundle_without_collectors_is_an_error_of_the_peer_s() {
         "a.yaml",
         "apiVersion: troubleshoot.sh/v1beta2\nkind: Redactor\nmetadata: {name: a}\nspec: {redactors: []}\n",
     );
-    bench
-        .run(bench.called("support-bundle").arg("a.yaml"))
+    Bench::run(bench.called("support-bundle").arg("a.yaml"))
         .exits(1)
         .says(&["no collectors specified to run"]);
 }
@@ -139,8 +159,8 @@ fn a_bundle_without_collectors_is_an_error_of_the_peer_s() {
 fn version_is_a_subcommand() {
     let bench = Bench::new();
     for name in ["preflight", "support-bundle"] {
-        let ran = bench.run(bench.called(name).arg("version")).exits(0);
+        let ran = Bench::run(bench.called(name).arg("version")).exits(0);
         assert!(ran.stdout.contains(env!("CARGO_PKG_VERSION")));
-        bench.run(bench.called(name).arg("--version")).exits(1);
+        Bench::run(bench.called(name).arg("--version")).exits(1);
     }
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// No run of the binary in a test may take longer; the machine may be loaded.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// What a run left.
 pub(crate) struct Ran {
@@ -33,7 +33,10 @@ impl Ran {
     /// The one JSON object on stdout.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| {
-            panic!("stdout is no JSON ({error}): {:?}; stderr: {}", self.stdout, self.stderr)
+            panic!(
+                "stdout is no JSON ({error}): {:?}; stderr: {}",
+                self.stdout, self.stderr
+            )
         })
     }
 
@@ -124,7 +127,7 @@ impl Bench {
     }
 
     /// Runs a command to its end.
-    pub(crate) fn run(&self, command: &mut Command) -> Ran {
+    pub(crate) fn run(command: &mut Command) -> Ran {
         let child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -135,7 +138,7 @@ impl Bench {
 
     /// Runs `assay` with arguments to its end.
     pub(crate) fn assay_run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ran {
-        self.run(self.assay().args(arguments))
+        Self::run(self.assay().args(arguments))
     }
 
     /// The bundles in the working folder.
@@ -189,6 +192,7 @@ pub(crate) struct Served {
 
 impl Served {
     /// Serves an archive or a folder.
+    #[expect(clippy::zombie_processes, reason = "a failed start ends the test")]
     pub(crate) fn start(bench: &Bench, bundle: &Path) -> Self {
         let kubeconfig = bench.work().join("served-kubeconfig");
         let mut child = bench
@@ -234,7 +238,9 @@ pub(crate) fn members(archive: &Path) -> BTreeMap<String, Vec<u8>> {
     for entry in tar.entries().expect("a tar") {
         let mut entry = entry.expect("a member");
         let path = entry.path().expect("a path").to_string_lossy().into_owned();
-        let path = path.split_once('/').map_or(path.clone(), |(_, rest)| rest.to_owned());
+        let path = path
+            .split_once('/')
+            .map_or(path.clone(), |(_, rest)| rest.to_owned());
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).expect("a member's bytes");
         members.insert(path, bytes);

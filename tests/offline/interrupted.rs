@@ -78,7 +78,10 @@ fn start(bench: &Bench, command: &mut Command) -> Child {
 fn wait_for_bundle(bench: &Bench) {
     let started = Instant::now();
     while bench.bundles().is_empty() {
-        assert!(started.elapsed() < Duration::from_secs(60), "no bundle was begun");
+        assert!(
+            started.elapsed() < Duration::from_mins(1),
+            "no bundle was begun"
+        );
         thread::park_timeout(Duration::from_millis(10));
     }
 }
@@ -94,7 +97,7 @@ fn signal(child: &Child, name: &str) {
 /// The bundle can be judged again with the same verdicts, and no pass stands on what is missing.
 fn check(bench: &Bench, live: &serde_json::Value) {
     let bundle = bench.bundles().pop().expect("a bundle");
-    let offline = bench.run(
+    let offline = Bench::run(
         bench
             .assay()
             .args(["analyze", "--format", "json", "spec.yaml", "--bundle"])
@@ -121,7 +124,9 @@ fn the_run_s_deadline_gives_a_bundle() {
     let bench = Bench::new();
     let child = start(
         &bench,
-        bench.assay().args(["preflight", "--format", "json", "--deadline", "2s"]),
+        bench
+            .assay()
+            .args(["preflight", "--format", "json", "--deadline", "2s"]),
     );
     let ran = finish(child).exits(5);
     check(&bench, &ran.json());
@@ -131,7 +136,10 @@ fn the_run_s_deadline_gives_a_bundle() {
 fn sigterm_and_sigint_give_a_bundle() {
     for name in ["TERM", "INT"] {
         let bench = Bench::new();
-        let child = start(&bench, bench.assay().args(["preflight", "--format", "json"]));
+        let child = start(
+            &bench,
+            bench.assay().args(["preflight", "--format", "json"]),
+        );
         wait_for_bundle(&bench);
         signal(&child, name);
         let ran = finish(child).exits(5).says(&["closing the bundle"]);
@@ -147,7 +155,10 @@ fn sigint_under_the_drop_in_names() {
         command.arg("--interactive=false");
         let child = start(&bench, &mut command);
         if name == "support-bundle" {
-            bench.write("spec.yaml", SPEC.replace("kind: Preflight", "kind: SupportBundle"));
+            bench.write(
+                "spec.yaml",
+                SPEC.replace("kind: Preflight", "kind: SupportBundle"),
+            );
         }
         wait_for_bundle(&bench);
         signal(&child, "INT");
@@ -164,7 +175,7 @@ fn sigkill_leaves_a_prefix_that_can_be_read() {
     signal(&child, "KILL");
     finish(child);
     let bundle = bench.bundles().pop().expect("a bundle");
-    let ran = bench.run(
+    let ran = Bench::run(
         bench
             .assay()
             .args(["analyze", "--format", "json", "spec.yaml", "--bundle"])

@@ -28,7 +28,8 @@ fn plant(bench: &Bench) -> std::path::PathBuf {
     };
     write(
         "version.yaml",
-        "apiVersion: troubleshoot.sh/v1beta2\nkind: SupportBundle\nspec:\n  versionNumber: v0\n".into(),
+        "apiVersion: troubleshoot.sh/v1beta2\nkind: SupportBundle\nspec:\n  versionNumber: v0\n"
+            .into(),
     );
     write(
         "cluster-info/cluster_version.json",
@@ -38,7 +39,18 @@ fn plant(bench: &Bench) -> std::path::PathBuf {
         "cluster-resources/namespaces.json",
         r#"{"kind":"NamespaceList","apiVersion":"v1","metadata":{},"items":[{"kind":"Namespace","apiVersion":"v1","metadata":{"name":"shop"}}]}"#.into(),
     );
-    let [env, bearer, dsn, url, annotation, config, aws, jwt, pem, registry] = SECRETS;
+    let [
+        env,
+        bearer,
+        dsn,
+        url,
+        annotation,
+        config,
+        aws,
+        jwt,
+        pem,
+        registry,
+    ] = SECRETS;
     let last_applied = format!(
         r#"{{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"stringData\":{{\"password\":\"{annotation}\"}}}}"#
     );
@@ -90,7 +102,10 @@ fn assert_clean(what: &str, bytes: &[u8]) {
 }
 
 fn assert_clean_folder(folder: &Path) {
-    for entry in fs::read_dir(folder).expect("a folder").filter_map(Result::ok) {
+    for entry in fs::read_dir(folder)
+        .expect("a folder")
+        .filter_map(Result::ok)
+    {
         let path = entry.path();
         let name = path.display().to_string();
         // What the test itself wrote.
@@ -111,17 +126,26 @@ fn planted_secrets_are_in_no_file_and_no_output() {
     let planted = plant(&bench);
     let served = Served::start(&bench, &planted);
     bench.write("s.yaml", SPEC);
-    let ran = bench.run(
+    let ran = Bench::run(
         bench
             .assay()
             .args(["preflight", "--help"])
             .env("KUBECONFIG", &served.kubeconfig),
     );
     ran.exits(0);
-    let ran = bench.run(
+    let ran = Bench::run(
         bench
             .assay()
-            .args(["collect", "s.yaml", "--debug", "--format", "json", "-o", "b.tar.gz", "--kubeconfig"])
+            .args([
+                "collect",
+                "s.yaml",
+                "--debug",
+                "--format",
+                "json",
+                "-o",
+                "b.tar.gz",
+                "--kubeconfig",
+            ])
             .arg(&served.kubeconfig),
     );
     assert_clean("stdout", ran.stdout.as_bytes());
@@ -135,10 +159,17 @@ fn planted_secrets_are_in_no_file_and_no_output() {
         "note.txt",
     ] {
         let bytes = found.get(path).unwrap_or_else(|| {
-            panic!("{path} was not collected: {:?}; {}", found.keys(), ran.stderr)
+            panic!(
+                "{path} was not collected: {:?}; {}",
+                found.keys(),
+                ran.stderr
+            )
         });
         let text = String::from_utf8_lossy(bytes);
-        assert!(text.contains("***HIDDEN***"), "{path} holds no mask: {text}");
+        assert!(
+            text.contains("***HIDDEN***"),
+            "{path} holds no mask: {text}"
+        );
     }
     for (path, bytes) in &found {
         assert_clean(path, bytes);
@@ -166,7 +197,11 @@ fn planted_secrets_are_on_no_disk_after_sigkill() {
         .spawn()
         .expect("the binary starts");
     while !bench.work().join("b.tar.gz").exists() {
-        if child.try_wait().expect("the binary can be waited for").is_some() {
+        if child
+            .try_wait()
+            .expect("the binary can be waited for")
+            .is_some()
+        {
             break;
         }
         std::thread::yield_now();

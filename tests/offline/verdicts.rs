@@ -12,7 +12,10 @@ fn specs() -> Vec<PathBuf> {
         .expect("tests/specs")
         .filter_map(Result::ok)
         .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "yaml")
+        })
         .collect();
     found.push(root.join("demo/preflight.yaml"));
     found.sort();
@@ -27,7 +30,7 @@ fn live_equals_offline_for_every_spec() {
     assert!(all.len() > 3, "{all:?}");
     for spec in all {
         let bundle = bench.work().join("live.tar.gz");
-        let live = bench.run(
+        let live = Bench::run(
             bench
                 .assay()
                 .args(["preflight", "--format", "json", "--kubeconfig"])
@@ -36,7 +39,7 @@ fn live_equals_offline_for_every_spec() {
                 .arg(&bundle)
                 .arg(&spec),
         );
-        let offline = bench.run(
+        let offline = Bench::run(
             bench
                 .assay()
                 .args(["analyze", "--format", "json", "--bundle"])
@@ -47,7 +50,10 @@ fn live_equals_offline_for_every_spec() {
         let live = verdicts(&live.json());
         assert_eq!(live, verdicts(&offline.json()), "{spec}");
         let results = live.as_object().into_iter().flatten();
-        let count: usize = results.filter_map(|(_, list)| list.as_array()).map(Vec::len).sum();
+        let count: usize = results
+            .filter_map(|(_, list)| list.as_array())
+            .map(Vec::len)
+            .sum();
         assert!(count > 0, "{spec} gave no result at all");
         fs::remove_file(&bundle).expect("the bundle");
     }
@@ -56,7 +62,9 @@ fn live_equals_offline_for_every_spec() {
 #[test]
 fn the_demo_shows_every_verdict() {
     let bench = Bench::new();
-    let ran = bench.assay_run(["demo", "--output", "demo.tar.gz"]).exits(0);
+    let ran = bench
+        .assay_run(["demo", "--output", "demo.tar.gz"])
+        .exits(0);
     for word in ["pass ", "warn ", "fail ", "unknown "] {
         assert!(
             ran.stdout.lines().any(|line| line.starts_with(word)),
@@ -65,7 +73,7 @@ fn the_demo_shows_every_verdict() {
         );
     }
     let spec = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/preflight.yaml");
-    let offline = bench.run(
+    let offline = Bench::run(
         bench
             .assay()
             .args(["analyze", "--bundle", "demo.tar.gz", "--format", "json"])

@@ -397,7 +397,10 @@ fn without_simulator(folder: &Path) -> Result<()> {
     })
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "callers hand over what pointer_mut gave them")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "callers hand over what pointer_mut gave them"
+)]
 fn retain(list: Option<&mut Value>, keep: impl Fn(&Value) -> bool) {
     if let Some(Value::Array(items)) = list {
         items.retain(keep);

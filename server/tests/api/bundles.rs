@@ -164,6 +164,7 @@ pub(crate) fn manifest(gaps: &[(&str, GapReason, &str)]) -> Manifest {
             title: "cluster-resources".to_owned(),
             requested: true,
             outcome: Outcome::Partial,
+            error: String::new(),
             duration_ms: 1,
             bytes: 1,
             files: 1,

@@ -230,6 +230,10 @@ impl Collector for Named {
         collected
     }
 
+    fn comes_back(&self) -> bool {
+        true
+    }
+
     async fn collect_last(&self, context: &Context, output: &Output) -> Result<(), CollectError> {
         let pods = std::mem::take(&mut *locked(&self.unhealthy));
         unhealthy::collect(context.cluster()?, output, pods).await

@@ -79,10 +79,54 @@ pub enum Ending {
 pub struct Redaction {
     /// `standard`, `troubleshoot` or `off`.
     pub profile: String,
-    /// Masks set, per redactor.
+    /// Masks set, per redactor. In the document a list: as keys, redactors' names look like those of secrets.
+    #[serde(default, with = "pairs::masks")]
     pub masks: BTreeMap<String, u64>,
     /// Files that were replaced by a stub because they could not be redacted, with the reason.
+    #[serde(default, with = "pairs::withheld")]
     pub withheld: BTreeMap<String, String>,
+}
+
+/// Maps as lists of objects with named fields.
+mod pairs {
+    macro_rules! list_of {
+        ($module:ident, $key:ident, $value:ident: $type:ty) => {
+            pub(super) mod $module {
+                use std::collections::BTreeMap;
+
+                use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+                #[derive(Serialize, Deserialize)]
+                struct Pair {
+                    $key: String,
+                    $value: $type,
+                }
+
+                pub(in super::super) fn serialize<S: Serializer>(
+                    map: &BTreeMap<String, $type>,
+                    serializer: S,
+                ) -> Result<S::Ok, S::Error> {
+                    serializer.collect_seq(map.iter().map(|(key, value)| Pair {
+                        $key: key.clone(),
+                        $value: value.clone(),
+                    }))
+                }
+
+                pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+                    deserializer: D,
+                ) -> Result<BTreeMap<String, $type>, D::Error> {
+                    let pairs = Vec::<Pair>::deserialize(deserializer)?;
+                    Ok(pairs
+                        .into_iter()
+                        .map(|pair| (pair.$key, pair.$value))
+                        .collect())
+                }
+            }
+        };
+    }
+
+    list_of!(masks, redactor, count: u64);
+    list_of!(withheld, path, reason: String);
 }
 
 /// What one collector did.

@@ -5,6 +5,9 @@ use std::sync::LazyLock;
 
 use bundle::{Profile, Redactor};
 use tracing::Level;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 /// The redactor of error texts and log lines: the default one, whatever the spec adds for the bundle.
 static REDACTOR: LazyLock<Option<Redactor>> =
@@ -23,11 +26,13 @@ pub(super) fn start(debug: bool) {
     if !debug {
         return;
     }
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(Level::DEBUG)
+    // The libraries beneath log addresses with their credentials and every turn of their pools.
+    let own = Targets::new().with_target("assay", Level::DEBUG);
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_writer(RedactedStderr::default)
-        .finish();
+        .with_filter(own);
+    let subscriber = tracing_subscriber::registry().with(lines);
     // Only a second start fails, and then the first one logs.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }

@@ -132,10 +132,11 @@ fn write(files: &Files, output: &Path, redactor: Redactor) -> anyhow::Result<()>
         copy(files, path, &writer)?;
     }
     for path in manifest::AFTER_ANALYSIS {
-        if path != manifest::PATH
-            && let Ok(bytes) = files.report(path)
+        let path = BundlePath::new(path)?;
+        if path.as_str() != manifest::PATH
+            && !writer.contains(&path)
+            && let Ok(bytes) = files.report(path.as_str())
         {
-            let path = BundlePath::new(path)?;
             writer
                 .copy_from(&path, &mut &bytes[..])
                 .with_context(attempt)?;

@@ -36,9 +36,9 @@ fn specs_that_are_none() {
             String::from("apiVersion: troubleshoot.sh/v1beta2\nkind: Preflight\na0: &a0 [x, x]\n");
         for level in 1..40 {
             let below = level - 1;
-            let _ = write!(
+            let _ = writeln!(
                 text,
-                "a{level}: &a{level} [*a{below}, *a{below}, *a{below}]\n"
+                "a{level}: &a{level} [*a{below}, *a{below}, *a{below}]"
             );
         }
         text

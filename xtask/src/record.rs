@@ -132,6 +132,8 @@ impl Recorder<'_> {
             "--all",
             "--timeout=60s",
         ])?;
+        // The rig's own node and pod are no part of the recorded cluster.
+        self.kubectl(&["delete", "nodes,pods", "--all", "--namespace=default", "--wait=false"])?;
         for objects in sorted(&self.root.join("demo/objects"))? {
             self.apply(&fs::read_to_string(&objects)?)
                 .with_context(|| format!("failed to apply {}", objects.display()))?;
@@ -301,7 +303,7 @@ impl Recorder<'_> {
             .rig
             .inside()
             .command(&assay.to_string_lossy())?
-            .arg("collect")
+            .args(["collect", "--fail-on", "fail"])
             .arg(&spec)
             .arg("--output")
             .arg(&bundle))?;

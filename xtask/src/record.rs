@@ -133,7 +133,13 @@ impl Recorder<'_> {
             "--timeout=60s",
         ])?;
         // The rig's own node and pod are no part of the recorded cluster.
-        self.kubectl(&["delete", "nodes,pods", "--all", "--namespace=default", "--wait=false"])?;
+        self.kubectl(&[
+            "delete",
+            "nodes,pods",
+            "--all",
+            "--namespace=default",
+            "--wait=false",
+        ])?;
         for objects in sorted(&self.root.join("demo/objects"))? {
             self.apply(&fs::read_to_string(&objects)?)
                 .with_context(|| format!("failed to apply {}", objects.display()))?;

@@ -15,7 +15,8 @@ use crate::list;
 use crate::request::{Accepted, Query};
 use crate::status::{Fault, Status, Subject};
 
-const LOGS: &str = "cluster-resources/pods/logs/";
+/// Where the logs of the cluster's pods lie.
+pub(crate) const LOGS: &str = "cluster-resources/pods/logs/";
 const CHUNK: usize = 256 << 10;
 /// The longest timestamp looked for at the start of a line.
 const MAX_TIMESTAMP: usize = 40;

@@ -22,6 +22,7 @@ use crate::api::{Answer, Shared};
 use crate::protobuf;
 use crate::request::{Accepted, ObjectPath};
 use crate::status::{Fault, Status, Subject};
+use crate::{facts, logs};
 
 const RULES: &str = "cluster-resources/auth-cani-list/";
 const READ: [&str; 3] = ["get", "list", "watch"];
@@ -209,6 +210,9 @@ fn resource_access(shared: &Shared, asked: &ResourceAttributes) -> Verdict {
             _ => {}
         }
     }
+    if holds_alone(shared, namespace, asked) {
+        return Verdict::new(true, "the bundle holds it");
+    }
     let lists = match namespace {
         Some(namespace) => vec![format!("{RULES}{namespace}.json")],
         None => all_lists(shared),
@@ -230,6 +234,29 @@ fn resource_access(shared: &Shared, asked: &ResourceAttributes) -> Verdict {
         allowed,
         "the rules recorded for the account that made the bundle",
     )
+}
+
+/// Whether the bundle has what was collected without the rest of its kind: a `ConfigMap`, logs.
+fn holds_alone(shared: &Shared, namespace: Option<&str>, asked: &ResourceAttributes) -> bool {
+    match (
+        asked.verb.as_str(),
+        asked.resource.as_str(),
+        asked.subresource.as_str(),
+    ) {
+        ("get", "pods", "log") => {
+            let folder = namespace.map(|namespace| format!("{}{namespace}/", logs::LOGS));
+            let folder = folder.as_deref().unwrap_or(logs::LOGS);
+            let mut paths = shared.files.paths().map(bundle::BundlePath::as_str);
+            paths.any(|path| path.starts_with(folder))
+        }
+        ("get", resource, "") => {
+            let resource = shared.catalog.get(&asked.group, resource);
+            let known = resource
+                .and_then(|resource| facts::about(shared, resource, namespace, &asked.name));
+            known.is_some_and(|known| known.is_ok())
+        }
+        _ => false,
+    }
 }
 
 fn path_access(shared: &Shared, asked: &NonResourceAttributes) -> Verdict {

@@ -156,7 +156,38 @@ fn rules_are_those_recorded() {
 
 #[test]
 fn without_rules_what_is_held_may_be_read() {
-    let api = api(&[("cluster-resources/pods/a.json", list("Pod", "v1", &[]))]);
+    let api = api(&[
+        ("cluster-resources/pods/a.json", list("Pod", "v1", &[])),
+        ("cluster-resources/pods/logs/a/web/app.log", String::new()),
+        (
+            "configmaps/b/one.json",
+            json!({ "configMapExists": true, "data": {} }).to_string(),
+        ),
+    ]);
+    for (attributes, expected) in [
+        (
+            json!({ "verb": "get", "resource": "pods", "subresource": "log", "namespace": "a" }),
+            true,
+        ),
+        (
+            json!({ "verb": "get", "resource": "pods", "subresource": "log" }),
+            true,
+        ),
+        (
+            json!({ "verb": "get", "resource": "pods", "subresource": "log", "namespace": "b" }),
+            false,
+        ),
+        (
+            json!({ "verb": "get", "resource": "configmaps", "name": "one", "namespace": "b" }),
+            true,
+        ),
+        (
+            json!({ "verb": "get", "resource": "configmaps", "name": "two", "namespace": "b" }),
+            false,
+        ),
+    ] {
+        assert_eq!(allowed(&api, &attributes), expected, "{attributes}");
+    }
     assert!(allowed(
         &api,
         &json!({ "verb": "watch", "resource": "pods", "namespace": "a" })

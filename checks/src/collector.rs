@@ -16,6 +16,7 @@ use serde_json::Value;
 use syntax::config::{ConfigError, Parsed};
 
 use crate::cluster::Cluster;
+use crate::fingerprint::Salt;
 use crate::host::Host;
 
 /// Where a collector looks, and so which list of a spec names it: `collectors` or `hostCollectors`.
@@ -158,6 +159,8 @@ pub struct Context {
     pub logs_since: Option<jiff::Timestamp>,
     /// The run's id, a label on everything that is created.
     pub run_id: String,
+    /// What makes the run's fingerprints of secrets comparable.
+    pub salt: Salt,
     /// What is to be undone when the collector has ended.
     pub cleanups: Cleanups,
 }

@@ -8,7 +8,9 @@ pub mod cluster;
 pub mod collector;
 pub mod collectors;
 pub mod fetch;
+pub mod fingerprint;
 pub mod host;
+mod keyed;
 pub mod run;
 #[cfg(test)]
 mod testing;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bundle::io::{Inline, MemoryFile, MemorySpool};
+use bundle::io::{ArchiveFile, Inline, MemoryFile, MemorySpool};
 use bundle::manifest::{CollectorRecord, Ending, GapReason};
 use bundle::{ArchiveWriter, Files, Manifest, Redactor, WriterOptions};
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::cluster::{Cluster, Timing};
 use crate::collector::{Cleanups, Context, Meta};
+use crate::fingerprint::Salt;
 use crate::host::Host;
 use crate::run::{Observer, Planned, Settings, Stop, run};
 
@@ -173,6 +174,7 @@ pub(crate) fn context(cluster: Option<Cluster>) -> Context {
         namespace: None,
         logs_since: None,
         run_id: "test".into(),
+        salt: Salt::default(),
         cleanups: Cleanups::default(),
     }
 }
@@ -326,6 +328,25 @@ pub(crate) async fn collect(
     settings: &Settings,
     stop: &Stop,
 ) -> Collected {
+    let archive = |file, options| ArchiveWriter::unredacted(file, options).unwrap();
+    collect_into(archive, context, name, config, settings, stop).await
+}
+
+/// As [`collect`], into an archive with the redaction that a run has unless told otherwise.
+pub(crate) async fn collect_redacted(context: &Context, name: &str, config: &Value) -> Collected {
+    let archive = |file, options| ArchiveWriter::new(file, Redactor::default(), options).unwrap();
+    let (settings, stop) = (Settings::default(), Stop::default());
+    collect_into(archive, context, name, config, &settings, &stop).await
+}
+
+async fn collect_into(
+    archive: impl FnOnce(Box<dyn ArchiveFile>, WriterOptions) -> ArchiveWriter,
+    context: &Context,
+    name: &str,
+    config: &Value,
+    settings: &Settings,
+    stop: &Stop,
+) -> Collected {
     let kind = crate::collectors::KINDS
         .iter()
         .find(|kind| kind.name == name)
@@ -339,8 +360,7 @@ pub(crate) async fn collect(
     }];
     let options = WriterOptions::new("bundle", 0, Arc::new(MemorySpool), Arc::new(Inline));
     let file = MemoryFile::default();
-    let archive = ArchiveWriter::unredacted(Box::new(file.clone()), options).unwrap();
-    let archive = Arc::new(archive);
+    let archive = Arc::new(archive(Box::new(file.clone()), options));
     let observer: Observer = Arc::new(|_| ());
     let mut ran = run(&plan, context, &archive, settings, &observer, stop).await;
     let now = jiff::Timestamp::UNIX_EPOCH;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use bundle::{Profile, Redactor};
+use checks::fingerprint::Salt;
 use checks::host::Host;
 use checks::run::{Planned, Settings, Stop};
 use checks::{Cluster, Context, Scope};
@@ -319,6 +320,7 @@ pub(super) async fn run(job: Job<'_>) -> Result<Ran, Failure> {
         namespace: job.namespace.filter(|namespace| !namespace.is_empty()),
         logs_since: job.since,
         run_id: run_id(),
+        salt: Salt::default(),
         cleanups: checks::collector::Cleanups::default(),
     };
     let report = pipeline::run(

@@ -8,10 +8,12 @@ use crate::collector::CollectorKind;
 
 mod cluster_info;
 mod cluster_resources;
+mod config_map;
 mod cpu;
 mod data;
 mod host_os;
 mod memory;
+mod secret;
 
 pub use cluster_resources::merge as merge_cluster_resources;
 
@@ -19,7 +21,9 @@ pub use cluster_resources::merge as merge_cluster_resources;
 pub const KINDS: &[&CollectorKind] = &[
     &cluster_info::KIND,
     &cluster_resources::KIND,
+    &config_map::KIND,
     &data::KIND,
+    &secret::KIND,
     &cpu::KIND,
     &host_os::KIND,
     &memory::KIND,
@@ -39,6 +43,11 @@ fn title(type_name: &str, name: &str) -> String {
     } else {
         format!("{type_name}/{name}")
     }
+}
+
+/// As [`title`]; without a name it is the labels of what is looked for.
+fn title_or_labels(type_name: &str, name: &str, labels: &str) -> String {
+    title(type_name, if name.is_empty() { labels } else { name })
 }
 
 /// The title of a host collector: its name, else troubleshoot's title for its kind.

@@ -441,3 +441,37 @@ fn objects_of_a_version_that_is_not_held_are_told_where_they_are() {
         "{message}"
     );
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_bundle_panics(at in any::<prop::sample::Index>(), junk in "[ -~]{0,12}", which in 0_usize..8) {
+        let mut entries = [
+            ("cluster-resources/groups.json", json!([{ "name": "apps", "versions": [{ "groupVersion": "apps/v1", "version": "v1" }], "preferredVersion": { "groupVersion": "apps/v1", "version": "v1" } }]).to_string()),
+            ("cluster-resources/resources.json", json!([{ "groupVersion": "v1", "resources": [{ "name": "pods", "namespaced": true, "kind": "Pod" }] }]).to_string()),
+            ("cluster-resources/custom-resource-definitions.json", list("CustomResourceDefinition", "apiextensions.k8s.io/v1", &[definition("widgets")])),
+            ("cluster-resources/custom-resources/widgets.example.com/a.yaml", "- apiVersion: example.com/v1\n  kind: Widget\n  metadata: {name: w}\n".to_owned()),
+            ("cluster-resources/pods/a.json", list("Pod", "v1", &[pod("a", "web", &["c"])])),
+            ("cluster-resources/pods-errors.json", json!({ "b": "forbidden" }).to_string()),
+            ("cluster-resources/image-pull-secrets/a/s.json", json!({ "r": "u" }).to_string()),
+            ("cluster-resources/auth-cani-list/a.json", json!([{ "verbs": ["*"] }]).to_string()),
+        ];
+        let text = &mut entries[which].1;
+        let at = at.index(text.len());
+        text.replace_range(at..text.len().min(at + 3), &junk);
+        let api = api(&entries);
+        for path in [
+            "/api", "/apis", "/api/v1", "/api/v1/pods", "/api/v1/namespaces/a/pods/web",
+            "/api/v1/namespaces/a/pods/web/log", "/apis/example.com/v1/widgets",
+            "/apis/example.com/v1/namespaces/a/widgets/w", "/api/v1/namespaces/a/secrets/s",
+            "/api/v1/secrets?fieldSelector=type%3Dkubernetes.io%2Fdockerconfigjson",
+        ] {
+            let request = http::Request::get(path).body(bytes::Bytes::new()).expect("a request");
+            // A broken object may end an answer early; it ends it with an error, never with a panic.
+            let _ = api.respond(&request).into_body().collect();
+        }
+        let review = json!({ "spec": { "namespace": "a" } });
+        crate::bundles::post(&api, "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", &review);
+    }
+}

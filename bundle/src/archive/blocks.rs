@@ -39,6 +39,8 @@ pub(crate) enum Stored {
     Member,
     /// A gzip member of the spool file into which a foreign archive was unpacked.
     Spooled,
+    /// The bytes themselves, in that spool file.
+    SpooledPlain,
     /// The bytes themselves, in the archive.
     Plain,
 }
@@ -110,12 +112,14 @@ impl Blocks {
         }
         let file = match block.kind {
             Stored::Member | Stored::Plain => &self.archive,
-            Stored::Spooled => self.spool.as_ref().ok_or(io::ErrorKind::NotFound)?,
+            Stored::Spooled | Stored::SpooledPlain => {
+                self.spool.as_ref().ok_or(io::ErrorKind::NotFound)?
+            }
         };
         let mut stored = vec![0; block.stored as usize];
         file.read_exact_at(&mut stored, block.offset)?;
         let bytes = Arc::new(match block.kind {
-            Stored::Plain => stored,
+            Stored::Plain | Stored::SpooledPlain => stored,
             Stored::Member | Stored::Spooled => {
                 member::inflate(&stored, block.inflated as usize)
                     .map_err(|damaged| io::Error::new(io::ErrorKind::InvalidData, damaged))?

@@ -111,9 +111,12 @@ impl Contents {
         if let Content::Memory(bytes) = content {
             return Ok(Arc::clone(bytes));
         }
-        let mut bytes = vec![0; usize::try_from(content.size()).map_err(io::Error::other)?];
-        self.read_exact_at(content, &mut bytes, 0)?;
-        Ok(bytes.into())
+        let size = usize::try_from(content.size()).map_err(io::Error::other)?;
+        // Filled where it stays: a document of 100 MB is not copied once more.
+        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, size).collect();
+        let buffer = Arc::get_mut(&mut bytes).expect("nobody else has it yet");
+        self.read_exact_at(content, buffer, 0)?;
+        Ok(bytes)
     }
 
     /// Fills `buffer` from `offset` of a file.

@@ -252,7 +252,7 @@ impl<'a> Stream<'a> {
             let mut stored = vec![0; block.stored as usize];
             self.archive.read_exact_at(&mut stored, block.offset)?;
             self.current = match block.kind {
-                Stored::Plain => Some(stored),
+                Stored::Plain | Stored::SpooledPlain => Some(stored),
                 Stored::Member | Stored::Spooled => {
                     member::inflate(&stored, block.inflated as usize).ok()
                 }

@@ -1,4 +1,4 @@
-//! Unpacking what has no blocks of its own into blocks that lie compressed in a spool file.
+//! Unpacking what has no blocks of its own into blocks of a spool file.
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
@@ -7,7 +7,11 @@ use super::blocks::{Block, Stored};
 use super::{BLOCK, member};
 use crate::io::{ReadAt, Spool, SpoolFile};
 
-/// libdeflate's level for blocks that live as long as the view.
+/// How much of the disk is spent on not compressing what is unpacked, which is several times as fast. What comes
+/// after that is compressed.
+const PLAIN_BYTES: u64 = 1 << 30;
+
+/// libdeflate's level for what comes after.
 const LEVEL: i32 = 1;
 
 /// Takes a stream of bytes and cuts it into blocks.
@@ -50,15 +54,21 @@ impl SpoolWriter {
             Some(file) => file,
             none => none.insert(spool.create()?),
         };
-        let member = member::compress(&self.pending, LEVEL);
-        file.write_all(&member)?;
-        let stored = u32::try_from(member.len()).map_err(io::Error::other)?;
+        let (kind, stored) = if self.offset < PLAIN_BYTES {
+            file.write_all(&self.pending)?;
+            (Stored::SpooledPlain, self.pending.len())
+        } else {
+            let member = member::compress(&self.pending, LEVEL);
+            file.write_all(&member)?;
+            (Stored::Spooled, member.len())
+        };
+        let stored = u32::try_from(stored).map_err(io::Error::other)?;
         table.push(Block {
             start: table.last().map_or(0, Block::end),
             inflated: u32::try_from(self.pending.len()).map_err(io::Error::other)?,
             offset: self.offset,
             stored,
-            kind: Stored::Spooled,
+            kind,
         });
         self.offset += u64::from(stored);
         self.pending.clear();

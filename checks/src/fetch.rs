@@ -84,7 +84,8 @@ async fn within(
     for (name, value) in headers {
         let header = || FetchError::Header((*name).to_owned());
         let value = HeaderValue::from_str(value).map_err(|_| header())?;
-        fields.append(HeaderName::from_static(name), value);
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| header())?;
+        fields.append(name, value);
     }
     let shown = shown(&parsed);
     let connection = |error: reqwest::Error| FetchError::Connection {

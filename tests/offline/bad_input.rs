@@ -232,3 +232,48 @@ fn a_broken_redactor_ends_the_run_before_anything_is_collected() {
     }
     assert!(bench.bundles().is_empty());
 }
+
+/// Answers every request with this status and body.
+fn answering(status: &'static str, body: &'static str) -> std::net::SocketAddr {
+    use std::io::{Read as _, Write as _};
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("its address");
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().filter_map(Result::ok) {
+            let mut request = [0; 4096];
+            let _ = socket.read(&mut request);
+            let _ = write!(
+                socket,
+                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
+        }
+    });
+    address
+}
+
+#[test]
+fn specs_come_from_addresses_and_their_status_counts() {
+    let bench = Bench::new();
+    let address = answering("200 OK", HOST);
+    bench
+        .assay_run([
+            "preflight",
+            &format!("http://{address}/spec.yaml"),
+            "-o",
+            "b.tar.gz",
+        ])
+        .exits(0);
+    let address = answering("404 Not Found", HOST);
+    bench
+        .assay_run(["preflight", &format!("http://{address}/spec.yaml")])
+        .exits(2)
+        .says(&["404", &address.to_string()]);
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port");
+    bench
+        .assay_run(["preflight", &format!("http://{nobody}/spec.yaml")])
+        .exits(2)
+        .says(&[&nobody.to_string()]);
+}

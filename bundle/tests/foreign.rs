@@ -440,3 +440,30 @@ fn links_to_folders_do_not_multiply_without_end() -> Result {
     assert!(error.is_some_and(|error| error.contains("too many files")));
     Ok(())
 }
+
+#[test]
+fn a_truncated_zip_is_read_as_far_as_it_goes() -> Result {
+    let logs: Vec<Vec<u8>> = (0..10).map(|n| text(50_000, n)).collect();
+    let names: Vec<String> = (0..10).map(|n| format!("b/{n}.log")).collect();
+    let members: Vec<(&str, &[u8])> = names
+        .iter()
+        .map(String::as_str)
+        .zip(logs.iter().map(Vec::as_slice))
+        .collect();
+    let whole = zip(&members);
+    let files = open(whole[..whole.len() * 2 / 3].to_vec())?;
+    let readable = (0..10)
+        .take_while(|n| files.read(&format!("{n}.log")).is_ok())
+        .count();
+    assert!((5..10).contains(&readable), "{readable}");
+    assert_eq!(
+        files.problems(),
+        [Problem::Truncated {
+            recovered: readable
+        }]
+    );
+    for (n, log) in logs.iter().enumerate().take(readable) {
+        assert!(files.read(&format!("{n}.log"))?[..] == log[..]);
+    }
+    Ok(())
+}

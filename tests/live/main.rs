@@ -9,6 +9,7 @@
 mod collect;
 mod exec;
 mod fixture;
+mod identity;
 mod interrupt;
 mod logs;
 mod rbac;

@@ -7,6 +7,7 @@
 mod edits;
 mod json;
 mod names;
+mod objects;
 mod pairs;
 mod shapes;
 mod text;

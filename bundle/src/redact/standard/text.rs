@@ -2,8 +2,8 @@
 //! pairs of name and value, and values over several lines need it.
 
 use super::edits::{COMMENT, Edit, QUOTED};
-use super::json::{NAMED, PAIR, SECRET_DATA, flag_class, is_secret_type};
 use super::names::{self, Class, Name};
+use super::objects::{NAMED, PAIR, SECRET_DATA, flag_class, is_secret_type};
 use super::pairs::Found;
 use super::shapes::{NAMES, STRUCTURE};
 use super::yaml::{Yaml, closing_quote, is_block, quote_plain, trimmed, unquoted};

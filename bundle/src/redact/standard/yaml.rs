@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::edits::{Edit, QUOTED, settle};
-use super::json::NAMED;
+use super::objects::NAMED;
 use crate::redact::MASK;
 
 /// A line of YAML.

@@ -43,7 +43,8 @@ struct LongLine {
 }
 
 impl Lines {
-    pub(super) fn new(gate: Option<Arc<Gate>>, custom: Vec<Arc<Rule>>) -> Self {
+    /// With `json`, masks keep to the insides of JSON strings.
+    pub(super) fn new(gate: Option<Arc<Gate>>, custom: Vec<Arc<Rule>>, json: bool) -> Self {
         Self {
             gate,
             custom_armed: vec![false; custom.len()],
@@ -51,13 +52,8 @@ impl Lines {
             armed: 0,
             pending: Vec::new(),
             long: None,
-            json: false,
+            json,
         }
-    }
-
-    /// Makes masks keep to the insides of JSON strings.
-    pub(super) fn keep_json(&mut self) {
-        self.json = true;
     }
 
     /// Takes bytes, gives those that are decided.

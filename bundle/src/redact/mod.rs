@@ -6,9 +6,11 @@
 //! `standard`, the classes of secrets that they miss. Nothing turns redaction off: what cannot be redacted
 //! within bounds fails, and the archive ships a stub in its place.
 
+mod envelope;
 mod file;
 mod gate;
 mod json_line;
+mod json_path;
 mod lines;
 mod rules;
 mod spec;
@@ -88,6 +90,14 @@ pub enum RedactionFailure {
         /// The redactor.
         redactor: String,
     },
+    /// The file is of a form that has to be opened first, and cannot be.
+    #[error("it is {what} that cannot be opened: {reason}")]
+    Unreadable {
+        /// The form: `a gzip file`.
+        what: String,
+        /// Why not.
+        reason: String,
+    },
     /// A rule over documents met one that does not fit.
     #[error(
         "the file is longer than 16 MiB or nests too deeply, so that redactor {redactor:?} cannot read it"
@@ -107,6 +117,24 @@ impl Counts {
         if masks > 0 {
             *self.0.masks.entry(name.to_owned()).or_default() += masks;
         }
+    }
+
+    fn add_report(&mut self, report: FileReport) {
+        for (name, masks) in report.masks {
+            *self.0.masks.entry(name).or_default() += masks;
+        }
+    }
+
+    fn add_all(&mut self, counts: Self) {
+        self.add_report(counts.0);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.masks.is_empty()
+    }
+
+    fn into_report(self) -> FileReport {
+        self.0
     }
 }
 
@@ -138,7 +166,7 @@ impl Redactor {
 
     /// Starts the redaction of the file at `path`.
     pub(crate) fn begin(&self, path: &BundlePath) -> FileRedaction {
-        FileRedaction::new(&self.compiled, path)
+        FileRedaction::new(&self.compiled, path, 0)
     }
 }
 

@@ -144,18 +144,23 @@ impl Rule {
 
 /// Puts a mask in the place of every span; they are in order and do not overlap.
 pub(super) fn mask_spans(line: &[u8], spans: &[Range<usize>]) -> Changed {
-    let mut masked = Vec::with_capacity(line.len() + spans.len() * MASK.len());
-    let mut copied = 0;
-    for span in spans {
-        masked.extend_from_slice(&line[copied..span.start]);
-        masked.extend_from_slice(MASK.as_bytes());
-        copied = span.end;
-    }
-    masked.extend_from_slice(&line[copied..]);
     Changed {
-        line: masked,
+        line: mask_spans_with(line, spans, MASK.as_bytes()),
         masks: spans.len() as u64,
     }
+}
+
+/// Puts `mask` in the place of every span.
+pub(super) fn mask_spans_with(text: &[u8], spans: &[Range<usize>], mask: &[u8]) -> Vec<u8> {
+    let mut masked = Vec::with_capacity(text.len() + spans.len() * mask.len());
+    let mut copied = 0;
+    for span in spans {
+        masked.extend_from_slice(&text[copied..span.start]);
+        masked.extend_from_slice(mask);
+        copied = span.end;
+    }
+    masked.extend_from_slice(&text[copied..]);
+    masked
 }
 
 fn replace(redactor: &GoRegex, template: &[u8], line: &[u8]) -> Option<Changed> {

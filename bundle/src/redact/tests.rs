@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
@@ -231,6 +232,158 @@ fn a_line_beyond_what_a_rewriting_rule_may_see_is_not_shipped() {
     assert!(failure.to_string().contains("mine.literal.0"), "{failure}");
     let fits = format!("{}abc", "a".repeat(2 << 20));
     assert!(redact(&redactor, "x", &fits).ends_with("a***HIDDEN***"));
+}
+
+fn gzipped(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).expect("memory takes bytes");
+    encoder.finish().expect("memory takes bytes")
+}
+
+fn gunzipped(bytes: &[u8]) -> Vec<u8> {
+    let mut unpacked = Vec::new();
+    let mut decoder = flate2::read::GzDecoder::new(bytes);
+    decoder.read_to_end(&mut unpacked).expect("a gzip file");
+    unpacked
+}
+
+fn packed(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (path, bytes) in members {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o640);
+        header.set_mtime(1_700_000_000);
+        builder
+            .append_data(&mut header, path, *bytes)
+            .expect("memory takes bytes");
+    }
+    builder.into_inner().expect("memory takes bytes")
+}
+
+#[test]
+fn compressed_files_are_redacted_inside() {
+    let secret = "password=hunter2;\n";
+    for redactor in [&*TROUBLESHOOT, &*STANDARD] {
+        let packed = gzipped(secret.repeat(10_000).as_bytes());
+        let (out, report) =
+            redact_in_steps(redactor, "host/app.tgz", &packed, 1000).expect("redacts");
+        assert_eq!(
+            gunzipped(&out),
+            secret.replace("hunter2", MASK).repeat(10_000).as_bytes()
+        );
+        assert_eq!(report.masks.values().sum::<u64>(), 10_000);
+    }
+    let plain = gzipped(b"nothing to hide");
+    let (out, _) = redact_in_steps(&STANDARD, "host/app.log.gz", &plain, 7).expect("redacts");
+    assert_eq!(out, plain);
+}
+
+#[test]
+fn archives_are_redacted_member_by_member() {
+    let long = format!("{}/app.log", "folder".repeat(30));
+    let members: &[(&str, &[u8])] = &[
+        (&long, b"DB_PASSWORD=hunter2"),
+        ("plain.txt", b"nothing"),
+        ("inner.gz", &gzipped(b"DB_PASSWORD=hunter2")),
+    ];
+    for archive in [packed(members), gzipped(&packed(members))] {
+        let (out, _) =
+            redact_in_steps(&STANDARD, "host/etc.tar.gz", &archive, 333).expect("redacts");
+        let out = if out.starts_with(&[0x1F, 0x8B]) {
+            gunzipped(&out)
+        } else {
+            out
+        };
+        let mut archive = tar::Archive::new(&out[..]);
+        let mut contents = BTreeMap::new();
+        for entry in archive.entries().expect("a tar archive") {
+            let mut entry = entry.expect("a member");
+            let path = entry.path().expect("a path").to_string_lossy().into_owned();
+            assert_eq!(entry.header().mode().expect("a mode"), 0o640);
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).expect("its bytes");
+            contents.insert(
+                path,
+                if bytes.starts_with(&[0x1F, 0x8B]) {
+                    gunzipped(&bytes)
+                } else {
+                    bytes
+                },
+            );
+        }
+        assert_eq!(contents[&long], b"DB_PASSWORD=***HIDDEN***");
+        assert_eq!(contents["plain.txt"], b"nothing");
+        assert_eq!(contents["inner.gz"], b"DB_PASSWORD=***HIDDEN***");
+    }
+}
+
+#[test]
+fn what_cannot_be_opened_is_not_shipped() {
+    let bomb = gzipped(&vec![0; 16 << 20]);
+    let broken = &gzipped(secret_lines().as_bytes())[..50];
+    let nested = (0..6).fold(b"x".to_vec(), |inner, _| gzipped(&inner));
+    for (bytes, what) in [
+        (&bomb[..], "400 times"),
+        (broken, "a gzip file that cannot be opened"),
+        (&nested, "nested too deeply"),
+        (b"PK\x03\x04rest", "a zip archive"),
+        (b"\xFE\xFF\xD8\x00", "half a character"),
+    ] {
+        let failure = redact_in_steps(&STANDARD, "host/x.tgz", bytes, 1 << 16).expect_err(what);
+        assert!(failure.to_string().contains(what), "{failure}");
+    }
+    // What is only called so is text.
+    assert_eq!(
+        redact(&STANDARD, "host/x.tgz", "DB_PASSWORD=hunter2"),
+        "DB_PASSWORD=***HIDDEN***"
+    );
+}
+
+fn secret_lines() -> String {
+    let lines: Vec<String> = (0..1000)
+        .map(|line| format!("{line} password=hunter{line};"))
+        .collect();
+    lines.join("\n")
+}
+
+#[test]
+fn text_in_utf16_is_redacted() {
+    let text = "host=db\r\nDB_PASSWORD=hünter2\r\n";
+    let masked = "host=db\r\nDB_PASSWORD=***HIDDEN***\r\n";
+    for mark in ["\u{feff}", ""] {
+        let encode = |text: &str, bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            format!("{mark}{text}")
+                .encode_utf16()
+                .flat_map(bytes)
+                .collect()
+        };
+        for bytes in [u16::to_le_bytes as fn(u16) -> [u8; 2], u16::to_be_bytes] {
+            let (out, _) =
+                redact_in_steps(&STANDARD, "host/x", &encode(text, bytes), 5).expect("redacts");
+            assert_eq!(out, encode(masked, bytes));
+        }
+    }
+}
+
+#[test]
+fn standard_keeps_documents_masked_by_path() {
+    let specs = json!([{"removals": {"yamlPath": ["users.*.id", "x"]}}]);
+    let specs: Vec<RedactorSpec> = serde_json::from_value(specs).expect("typed");
+    let redactor = Redactor::new(Profile::Standard, &specs).expect("valid");
+    for (input, expected) in [
+        (
+            "{\"users\" : [ {\"id\": 17, \"n\":1},{\"id\":{\"a\":2}} ],\n \"x\":\"\", \"x\": 2}",
+            "{\"users\" : [ {\"id\": \"***HIDDEN***\", \"n\":1},{\"id\":\"***HIDDEN***\"} ],\n \"x\":\"***HIDDEN***\", \"x\": \"***HIDDEN***\"}",
+        ),
+        (
+            "x: 1\n---\nz: 2\n---\nx: 3\n",
+            "x: '***HIDDEN***'\n---\nz: 2\n---\nx: '***HIDDEN***'\n",
+        ),
+        ("y: 1  # kept\n", "y: 1  # kept\n"),
+    ] {
+        assert_eq!(redact(&redactor, "x", input), expected);
+    }
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! Values of a YAML or JSON document masked by path, as troubleshoot does it: the first document is read and
-//! written again with sorted keys.
+//! Values of a YAML or JSON document masked by path. troubleshoot reads the first document and writes it again, as
+//! YAML with sorted keys; the profile `standard` keeps JSON as it is but for the masks, and all documents of YAML.
 
 use std::sync::Arc;
 
 use syntax::yaml::{self, Content, Limits, Node, Scalar};
 
-use super::{Counts, MASK, RedactionFailure};
+use super::{Counts, MASK, Profile, RedactionFailure, json_path};
 
 /// The longest document, in bytes.
 const MAX_DOCUMENT: usize = 16 << 20;
@@ -35,13 +35,15 @@ impl YamlPath {
 /// A document on its way through one path.
 pub(super) struct Document {
     path: Arc<YamlPath>,
+    profile: Profile,
     bytes: Vec<u8>,
 }
 
 impl Document {
-    pub(super) fn new(path: Arc<YamlPath>) -> Self {
+    pub(super) fn new(path: Arc<YamlPath>, profile: Profile) -> Self {
         Self {
             path,
+            profile,
             bytes: Vec::new(),
         }
     }
@@ -67,24 +69,51 @@ impl Document {
         counts: &mut Counts,
     ) -> Result<(), RedactionFailure> {
         let bytes = std::mem::take(&mut self.bytes);
-        let Ok(text) = std::str::from_utf8(&bytes) else {
-            out.extend_from_slice(&bytes);
-            return Ok(());
+        let text = std::str::from_utf8(&bytes);
+        let (masked, masks) = match (text, self.profile) {
+            (Err(_), _) => (Vec::new(), 0),
+            (Ok(text), Profile::Troubleshoot) => self.first_document(text)?,
+            (Ok(text), Profile::Standard) => match json_path::mask(text, &self.path.steps) {
+                Some(masked) => masked,
+                None => self.every_document(text)?,
+            },
         };
+        if masks == 0 {
+            out.extend_from_slice(&bytes);
+        } else {
+            counts.add(&self.path.name, masks);
+            out.extend_from_slice(&masked);
+        }
+        Ok(())
+    }
+
+    /// As troubleshoot does it: the first document, and nothing of the others.
+    fn first_document(&self, text: &str) -> Result<(Vec<u8>, u64), RedactionFailure> {
         match yaml::document(text, &LIMITS) {
-            Err(error) if error.beyond_limits => return Err(self.too_large()),
-            Err(_) => out.extend_from_slice(&bytes),
+            Err(error) if error.beyond_limits => Err(self.too_large()),
+            Err(_) => Ok((Vec::new(), 0)),
             Ok(mut document) => {
                 let masks = mask(&mut document.root, &self.path.steps);
-                if masks == 0 {
-                    out.extend_from_slice(&bytes);
-                } else {
-                    counts.add(&self.path.name, masks);
-                    out.extend_from_slice(yaml::emit_node(&document.root).as_bytes());
+                Ok((yaml::emit_node(&document.root).into_bytes(), masks))
+            }
+        }
+    }
+
+    /// The path in every document; one that is no YAML is left out, as it cannot be looked into.
+    fn every_document(&self, text: &str) -> Result<(Vec<u8>, u64), RedactionFailure> {
+        let mut documents = Vec::new();
+        let mut masks = 0;
+        for document in yaml::documents(text, &LIMITS) {
+            match document {
+                Err(error) if error.beyond_limits => return Err(self.too_large()),
+                Err(_) => documents.push("# ***HIDDEN***: a document that is no YAML\n".to_owned()),
+                Ok(mut document) => {
+                    masks += mask(&mut document.root, &self.path.steps);
+                    documents.push(yaml::emit_node(&document.root));
                 }
             }
         }
-        Ok(())
+        Ok((documents.join("---\n").into_bytes(), masks))
     }
 }
 

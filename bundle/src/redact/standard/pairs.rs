@@ -35,7 +35,7 @@ pub(super) fn find(line: &[u8], found: &mut Vec<Found>) {
         let begins = at == 0
             || matches!(
                 line[at - 1],
-                b' ' | b'"' | b'\'' | b'[' | b',' | b'\t' | b'`'
+                0 | b' ' | b'"' | b'\'' | b'[' | b',' | b'\t' | b'`'
             );
         let end = at + line[at..].iter().take_while(|byte| is_name(**byte)).count();
         if begins {
@@ -140,6 +140,7 @@ fn flag(line: &[u8], start: usize, end: usize, found: &mut Vec<Found>) {
         .count();
     let after = end + quotes;
     let separated = match line.get(after) {
+        Some(0) => true,
         Some(b' ') if quotes == 0 => line
             .get(after + 1)
             .is_some_and(|next| !matches!(next, b'-' | b' ')),
@@ -372,7 +373,11 @@ fn closing_quote(line: &[u8], open: usize, quote: u8, escapes: usize) -> usize {
 fn end_of_scalar(line: &[u8], start: usize) -> usize {
     let comment =
         memchr::memmem::find(&line[start..], b" #").map_or(line.len(), |length| start + length);
-    let value = line[start..comment].trim_ascii_end();
+    let value = line[start..comment]
+        .split(|byte| *byte == 0)
+        .next()
+        .unwrap_or_default();
+    let value = value.trim_ascii_end();
     // Other assignments on the line end it, too.
     let next = value.iter().enumerate().find(|(place, byte)| {
         **byte == b' ' && {
@@ -393,7 +398,7 @@ fn end_of_word(line: &[u8], start: usize) -> usize {
             b'"' | b'\'' | b'`' | b'<' => return at - escapes_before(line, start, at),
             b'(' | b'[' | b'{' => depth += 1,
             b')' | b']' | b'}' if depth > 0 => depth -= 1,
-            b'&' | b')' | b']' | b'}' => return at,
+            0 | b'&' | b')' | b']' | b'}' => return at,
             b'\\' if matches!(line.get(at + 1), Some(b'n' | b'r' | b't' | b'"')) => return at,
             b';' | b',' if ends_value(&line[at + 1..]) => return at,
             _ if byte.is_ascii_whitespace() => return at,

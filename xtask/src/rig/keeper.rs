@@ -128,6 +128,7 @@ pub(super) fn keep(task: &KeepTask) -> Result<()> {
     rustix::process::setsid().context("failed to start a session for the rig's keeper")?;
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let folder = runs_folder()?.join(&task.name);
+    let alone = exclusively()?;
     fs::create_dir(&folder).with_context(|| {
         format!(
             "failed to make {}: a rig named {} runs already (`cargo xtask rig down`)",
@@ -137,6 +138,7 @@ pub(super) fn keep(task: &KeepTask) -> Result<()> {
     })?;
     let lock = File::create(folder.join("lock"))?;
     lock.lock()?;
+    drop(alone);
 
     let (send, events) = mpsc::channel();
     let caller = send.clone();
@@ -198,23 +200,44 @@ pub(super) fn keep(task: &KeepTask) -> Result<()> {
             }
         }
     }
+    let _alone = exclusively()?;
     remove(&folder)
+}
+
+/// Held while a run's folder is made or removed, so that a sweep never sees half of either.
+fn exclusively() -> Result<File> {
+    let lock = File::create(runs_folder()?.join(LOCK))?;
+    lock.lock().context("failed to lock the folder of runs")?;
+    Ok(lock)
+}
+
+const LOCK: &str = ".lock";
+
+/// Names of the rigs that have a folder.
+pub(super) fn names() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(runs_folder()?)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name != LOCK {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// Removes what rigs left whose keeper was killed.
 pub(super) fn sweep() -> Result<()> {
-    for entry in fs::read_dir(runs_folder()?)? {
-        let folder = entry?.path();
-        let Ok(lock) = File::open(folder.join("lock")) else {
-            continue;
+    let _alone = exclusively()?;
+    for name in names()? {
+        let folder = runs_folder()?.join(name);
+        // A living keeper holds the lock of its run.
+        let held = match File::open(folder.join("lock")) {
+            Ok(lock) => matches!(lock.try_lock(), Err(TryLockError::WouldBlock)),
+            Err(_) => false,
         };
-        match lock.try_lock() {
-            Ok(()) => remove(&folder)?,
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => {
-                return Err(error)
-                    .with_context(|| format!("failed to look at {}", folder.display()));
-            }
+        if !held {
+            remove(&folder)?;
         }
     }
     Ok(())

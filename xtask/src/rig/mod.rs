@@ -22,7 +22,6 @@ mod pki;
 mod sandbox;
 mod table;
 
-use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -343,20 +342,10 @@ fn status() -> Result<()> {
             cache::path_of(server.name)?.display()
         );
     }
-    for name in running()? {
+    for name in keeper::names()? {
         println!("running: {name}");
     }
     Ok(())
-}
-
-/// Names of the rigs that run now.
-fn running() -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(keeper::runs_folder()?)? {
-        names.push(entry?.file_name().to_string_lossy().into_owned());
-    }
-    names.sort();
-    Ok(names)
 }
 
 /// The environment that a rig's tests and commands get, on top of their own:

@@ -298,6 +298,30 @@ impl Output {
         })
     }
 
+    /// Claims `path` for what comes bit by bit: the file is in the bundle as far as it came, however the
+    /// collector ends. Until [`KeptFile::finish`] it counts as announced, and so becomes a gap when the
+    /// collector is cut.
+    pub fn kept_file(
+        &self,
+        path: &BundlePath,
+        context: &Context,
+    ) -> Result<KeptFile, CollectError> {
+        let kept = KeptFile {
+            file: Arc::new(Mutex::new(Some(self.file(path)?))),
+            path: path.clone(),
+        };
+        self.expect(path.as_str());
+        let cut = Arc::clone(&kept.file);
+        context.at_end(async move {
+            if let Some(file) = locked(&cut).take()
+                && let Err(error) = file.finish()
+            {
+                tracing::warn!(%error, "cannot keep what came of a file");
+            }
+        });
+        Ok(kept)
+    }
+
     /// Writes a whole file.
     pub fn write(&self, path: &BundlePath, bytes: &[u8]) -> Result<(), CollectError> {
         let mut file = self.file(path)?;
@@ -381,6 +405,30 @@ pub struct OutputFile {
     sink: Option<FileSink>,
     buffer: Vec<u8>,
     shared: Arc<Shared>,
+}
+
+/// A file that is kept as far as it came; see [`Output::kept_file`].
+pub struct KeptFile {
+    /// `None` once it is finished.
+    file: Arc<Mutex<Option<OutputFile>>>,
+    path: BundlePath,
+}
+
+impl KeptFile {
+    /// Takes raw bytes.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), CollectError> {
+        match locked(&self.file).as_mut() {
+            Some(file) => file.write(bytes),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the file: it is whole.
+    pub fn finish(self, output: &Output) -> Result<(), CollectError> {
+        let file = locked(&self.file).take();
+        output.done(self.path.as_str());
+        file.map_or(Ok(()), OutputFile::finish)
+    }
 }
 
 /// Bytes are handed to redaction and compression in pieces of this size.

@@ -14,6 +14,7 @@ use bundle::{ArchiveWriter, Files, Manifest, Redactor, WriterOptions};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::cluster::{Cluster, Timing};
 use crate::collector::{Cleanups, Context, Meta};
@@ -66,6 +67,23 @@ impl Reply {
         Self {
             status: code,
             ..Self::json(body)
+        }
+    }
+
+    /// A WebSocket that sends these, each on its channel.
+    pub(crate) fn web_socket(frames: &[(u8, &str)]) -> Self {
+        let frame = |(channel, text): &(u8, &str)| {
+            let length = u16::try_from(text.len() + 1).unwrap();
+            let mut frame = vec![0x82, 126];
+            frame.extend(length.to_be_bytes());
+            frame.push(*channel);
+            frame.extend(text.bytes());
+            Part::Bytes(frame)
+        };
+        Self {
+            status: 101,
+            headers: Vec::new(),
+            parts: frames.iter().map(frame).collect(),
         }
     }
 
@@ -223,6 +241,9 @@ async fn serve(
     };
     log.lock().unwrap().push(seen.clone());
     let reply = handler(&seen);
+    if reply.status == 101 {
+        return web_socket(stream, &seen, &reply).await;
+    }
     if reply.status != 0 {
         let mut head = format!(
             "HTTP/1.1 {} X\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\nconnection: close\r\n",
@@ -257,6 +278,26 @@ async fn serve(
     }
     stream.write_all(b"0\r\n\r\n").await?;
     stream.flush().await
+}
+
+async fn web_socket(mut stream: TcpStream, seen: &Seen, reply: &Reply) -> std::io::Result<()> {
+    let accept = derive_accept_key(seen.headers["sec-websocket-key"].as_bytes());
+    let head = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: {accept}\r\nsec-websocket-protocol: v5.channel.k8s.io\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await?;
+    for part in &reply.parts {
+        match part {
+            Part::Bytes(frame) => stream.write_all(frame).await?,
+            Part::Silence => futures::future::pending().await,
+            Part::Break => return Ok(()),
+        }
+    }
+    // A close frame, and the end; then the client ends the connection too.
+    stream.write_all(&[0x88, 0]).await?;
+    stream.shutdown().await?;
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.map(drop)
 }
 
 fn unescape(value: &str) -> String {

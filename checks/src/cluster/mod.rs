@@ -9,8 +9,10 @@ mod certificate;
 mod connect;
 mod discovery;
 mod error;
+mod exec;
 mod list;
 mod plugin;
+mod pods;
 mod request;
 mod review;
 
@@ -28,6 +30,7 @@ pub use connect::{ConnectError, Options, Secret};
 pub use discovery::{Discovery, Group, GroupVersion, Resource, ResourceList};
 pub(crate) use error::chain;
 pub use error::{ApiError, Cause};
+pub use exec::{Command, ExecError, Exit, Stream};
 pub use list::{ListError, Listed, Listing};
 pub use request::{Answer, Tally, Timing, segment};
 use request::{Call, SharedTally, target};

@@ -4,6 +4,11 @@
 //! `disallowed_methods` enforces it.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+use std::time::Duration;
+
+use syntax::config::ConfigError;
+use syntax::duration;
+
 use crate::collector::CollectorKind;
 
 mod cluster_info;
@@ -11,6 +16,7 @@ mod cluster_resources;
 mod config_map;
 mod cpu;
 mod data;
+mod exec;
 mod host_os;
 mod memory;
 mod secret;
@@ -23,6 +29,7 @@ pub const KINDS: &[&CollectorKind] = &[
     &cluster_resources::KIND,
     &config_map::KIND,
     &data::KIND,
+    &exec::KIND,
     &secret::KIND,
     &cpu::KIND,
     &host_os::KIND,
@@ -48,6 +55,22 @@ fn title(type_name: &str, name: &str) -> String {
 /// As [`title`]; without a name it is the labels of what is looked for.
 fn title_or_labels(type_name: &str, name: &str, labels: &str) -> String {
     title(type_name, if name.is_empty() { labels } else { name })
+}
+
+/// A collector's `timeout`, `None` where it is empty.
+fn timeout(text: &str) -> Result<Option<Duration>, ConfigError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let refuse = |message: String| ConfigError {
+        path: "timeout".to_owned(),
+        message,
+    };
+    let timeout = duration::parse(text).map_err(|error| refuse(error.to_string()))?;
+    match Duration::try_from(timeout) {
+        Ok(timeout) if !timeout.is_zero() => Ok(Some(timeout)),
+        _ => Err(refuse(format!("`{text}` leaves no time at all"))),
+    }
 }
 
 /// The title of a host collector: its name, else troubleshoot's title for its kind.

@@ -5,7 +5,6 @@ use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io::{self, Read};
-use std::ops::Bound;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use jiff::Timestamp;
@@ -18,8 +17,9 @@ use crate::manifest::{Gap, GapReason, Manifest};
 use crate::overlap::{Dialect, Pattern};
 use crate::path::BundlePath;
 
-/// How many links are followed from one path to a file.
-const MAX_LINKS: usize = 8;
+mod links;
+
+use links::{below, folder_links, within};
 
 /// How many files a glob looks at through links to folders: a hostile bundle's links multiply its files.
 const MAX_SEEN_THROUGH_LINKS: usize = 2_000_000;
@@ -367,69 +367,7 @@ impl Files {
         gaps.rev().find(|gap| gap.path == path.as_str())
     }
 
-    fn resolve(&self, path: &str) -> Result<(&BundlePath, &Content), ReadError> {
-        let mut current = match BundlePath::new(path) {
-            Ok(path) => path.as_str().to_owned(),
-            Err(_) => return Err(ReadError::NotFound(path.to_owned())),
-        };
-        let mut seen = vec![current.clone()];
-        loop {
-            if let Some((found, Node::File { content, .. })) =
-                self.entries.get_key_value(current.as_str())
-            {
-                return Ok((found, content));
-            }
-            let Some(next) = self.follow(&current)? else {
-                return Err(match seen.len() {
-                    1 => self.missing(path),
-                    _ => ReadError::Unreadable {
-                        path: path.to_owned(),
-                        reason: format!(
-                            "it is a link to {current}, which is not a file in the bundle"
-                        ),
-                    },
-                });
-            };
-            let cycle = seen.contains(&next);
-            seen.push(next.clone());
-            if cycle || seen.len() > MAX_LINKS + 1 {
-                let what = if cycle {
-                    "links in a circle"
-                } else {
-                    "more than 8 links"
-                };
-                return Err(ReadError::Unreadable {
-                    path: path.to_owned(),
-                    reason: format!("it leads through {what}: {}", seen.join(" → ")),
-                });
-            }
-            current = next;
-        }
-    }
-
-    /// The path with the first link on its way replaced by what it leads to.
-    fn follow(&self, path: &str) -> Result<Option<String>, ReadError> {
-        let ends = path
-            .match_indices('/')
-            .map(|(at, _)| at)
-            .chain([path.len()]);
-        for end in ends {
-            if let Some(Node::Link { target, claim, .. }) = self.entries.get(&path[..end]) {
-                let checked = self.contents.check_link(claim.as_ref());
-                checked.map_err(|error| unreadable(&path[..end], &error))?;
-                return Ok(Some(format!("{target}{}", &path[end..])));
-            }
-        }
-        Ok(None)
-    }
-
-    fn is_folder_link(&self, path: &BundlePath) -> bool {
-        let found = self
-            .folder_links
-            .binary_search_by(|(link, _)| link.cmp(path));
-        found.is_ok()
-    }
-
+    /// Why there is no file at `path`, links followed.
     fn missing(&self, path: &str) -> ReadError {
         match self.gaps(path).next() {
             Some(gap) => ReadError::Gap {
@@ -439,41 +377,6 @@ impl Files {
             None => ReadError::NotFound(path.to_owned()),
         }
     }
-}
-
-/// The entries that are `prefix` or lie below it; all of them where it is empty.
-fn below<'a>(
-    entries: &'a BTreeMap<BundlePath, Node>,
-    prefix: &'a str,
-) -> impl Iterator<Item = (&'a BundlePath, &'a Node)> {
-    let range = entries.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
-    range.take_while(move |(path, _)| path.as_str().starts_with(prefix))
-}
-
-/// Whether `path` is `folder` or lies in it.
-fn within(path: &str, folder: &str) -> bool {
-    let rest = path.strip_prefix(folder);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// The links that lead to a folder, directly or through other links, sorted by path.
-fn folder_links(entries: &BTreeMap<BundlePath, Node>) -> Vec<(BundlePath, String)> {
-    let mut links = Vec::new();
-    for (path, node) in entries {
-        let mut node = Some(node);
-        for _ in 0..MAX_LINKS {
-            let Some(Node::Link { target, .. }) = node else {
-                break;
-            };
-            let folder = format!("{target}/");
-            if below(entries, &folder).next().is_some() {
-                links.push((path.clone(), folder));
-                break;
-            }
-            node = entries.get(target.as_str());
-        }
-    }
-    links
 }
 
 /// The manifest's gaps, and one for every file that redaction withheld.

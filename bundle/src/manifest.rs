@@ -59,6 +59,27 @@ pub struct Manifest {
     pub lost: Vec<Gap>,
 }
 
+impl Manifest {
+    /// Redacts what is free text: details of errors and gaps. Paths, titles and kinds stay.
+    pub(crate) fn redact_text(&mut self, redact: impl Fn(&str) -> String) {
+        let ending = match &mut self.ending {
+            Ending::Complete | Ending::Deadline => None,
+            Ending::Signal(detail) | Ending::Output(detail) => Some(detail),
+        };
+        let errors = self.collectors.iter_mut().flat_map(|collector| {
+            let gaps = collector.gaps.iter_mut().map(|gap| &mut gap.detail);
+            gaps.chain([&mut collector.error])
+        });
+        let lost = self.lost.iter_mut().map(|gap| &mut gap.detail);
+        let withheld = self.redaction.withheld.values_mut();
+        for text in errors.chain(lost).chain(withheld).chain(ending) {
+            if !text.is_empty() {
+                *text = redact(text);
+            }
+        }
+    }
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "kind", content = "detail")]

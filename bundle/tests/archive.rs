@@ -8,7 +8,7 @@ use std::sync::Arc;
 use assay_bundle as bundle;
 use bundle::archive::{Finished, LossKind};
 use bundle::io::MemoryFile;
-use bundle::manifest::{Gap, GapReason};
+use bundle::manifest::{CollectorRecord, Gap, GapReason, Outcome};
 use bundle::redact::RedactorSpec;
 use bundle::{ArchiveWriter, Files, Profile, ReadError, Redactor, WriteError};
 use support::{Result, manifest, path, reopen, text, write, writer};
@@ -154,6 +154,23 @@ fn a_path_has_one_writer() -> Result {
     Ok(())
 }
 
+/// A collector that did not get one thing.
+fn record(gap: Gap) -> CollectorRecord {
+    CollectorRecord {
+        collector: "clusterResources".to_owned(),
+        title: "cluster-resources".to_owned(),
+        requested: true,
+        outcome: Outcome::Partial,
+        error: String::new(),
+        duration_ms: 1,
+        bytes: 0,
+        files: 0,
+        requests: 1,
+        retries: 0,
+        gaps: vec![gap],
+    }
+}
+
 #[test]
 fn a_gap_says_why_a_file_is_missing() {
     let gap = Gap {
@@ -162,19 +179,7 @@ fn a_gap_says_why_a_file_is_missing() {
         detail: "403 Forbidden".to_owned(),
     };
     let mut manifest = manifest();
-    manifest.collectors.push(bundle::manifest::CollectorRecord {
-        collector: "clusterResources".to_owned(),
-        title: "cluster-resources".to_owned(),
-        requested: true,
-        outcome: bundle::manifest::Outcome::Partial,
-        error: String::new(),
-        duration_ms: 1,
-        bytes: 0,
-        files: 0,
-        requests: 1,
-        retries: 0,
-        gaps: vec![gap.clone()],
-    });
+    manifest.collectors.push(record(gap.clone()));
     let files = Files::in_memory([(path("version.yaml"), Vec::new())], Some(manifest));
     let missing = files.read("cluster-resources/pods/shop.json");
     assert!(matches!(missing, Err(ReadError::Gap { gap: found, .. }) if found == gap));
@@ -201,6 +206,7 @@ fn globs_and_links_agree() -> Result {
     )?;
     writer.link(&path("folder"), &path("cluster-resources/pods/logs/ns"))?;
     writer.link(&path("dangling"), &path("nowhere"))?;
+    writer.link(&path("refused"), &path("secrets/a"))?;
     writer.link(&path("ring/a"), &path("ring/b"))?;
     writer.link(&path("ring/b"), &path("ring/a"))?;
     for n in 0..12 {
@@ -209,8 +215,14 @@ fn globs_and_links_agree() -> Result {
             &path(&format!("chain/{}", n + 1)),
         )?;
     }
-    let live = writer.flush(Arc::new(file.clone()), manifest())?;
-    writer.finish(&manifest())?;
+    let mut manifest = manifest();
+    manifest.collectors.push(record(Gap {
+        path: "secrets/*".to_owned(),
+        reason: GapReason::Refused,
+        detail: "403 Forbidden".to_owned(),
+    }));
+    let live = writer.flush(Arc::new(file.clone()), manifest.clone())?;
+    writer.finish(&manifest)?;
     for files in [live, reopen(&file)?] {
         let glob = |pattern: &str| -> Result<Vec<String>> {
             Ok(files.glob(pattern)?.into_iter().map(String::from).collect())
@@ -222,6 +234,18 @@ fn globs_and_links_agree() -> Result {
         assert_eq!(&files.read("app/pod/app.log")?[..], b"hello");
         assert_eq!(&files.read("folder/pod/app.log")?[..], b"hello");
         assert!(!files.contains("dangling"));
+        let error = files.read("dangling").err().map(|error| error.to_string());
+        assert_eq!(
+            error.as_deref(),
+            Some("dangling cannot be read: it is a link to nowhere, which is not in the bundle")
+        );
+        assert!(matches!(
+            files.read("folder/pod/other.log"),
+            Err(ReadError::NotFound(_))
+        ));
+        assert!(
+            matches!(files.read("refused"), Err(ReadError::Gap { gap, .. }) if gap.path == "secrets/*")
+        );
         let error = files.read("ring/a").err().map(|error| error.to_string());
         assert_eq!(
             error.as_deref(),
@@ -267,10 +291,21 @@ fn what_is_written_is_redacted_and_what_cannot_be_is_withheld() -> Result {
             ..
         }]
     ));
-    let live = writer.flush(Arc::new(file.clone()), manifest())?;
-    writer.finish(&manifest())?;
+    let mut manifest = manifest();
+    manifest.collectors.push(record(Gap {
+        path: "cluster-resources/secrets/token=password/*".to_owned(),
+        reason: GapReason::Failed,
+        detail: leak.trim().to_owned(),
+    }));
+    let live = writer.flush(Arc::new(file.clone()), manifest.clone())?;
+    writer.finish(&manifest)?;
     let offline = reopen(&file)?;
+    assert_eq!(live.manifest(), offline.manifest());
     for files in [&live, &offline] {
+        let gap = files
+            .gaps("cluster-resources/secrets/token=password/a")
+            .next();
+        assert!(gap.is_some_and(|gap| gap.detail.contains("***") && !gap.detail.contains(secret)));
         for name in ["short.log", "long.log"] {
             let bytes = files.read(name)?;
             let found = bytes

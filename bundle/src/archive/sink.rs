@@ -58,9 +58,11 @@ struct LaneState {
 }
 
 impl FileSink {
-    pub(crate) fn new(shared: Arc<Shared>, path: BundlePath) -> Self {
-        let redactor = shared.redactor.as_ref();
-        let redaction = redactor.map(|redactor| redactor.begin(&path));
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        path: BundlePath,
+        redaction: Option<FileRedaction>,
+    ) -> Self {
         Self {
             shared,
             path,

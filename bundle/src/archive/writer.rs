@@ -16,7 +16,7 @@ use crate::files::Files;
 use crate::io::{ArchiveFile, Pool, ReadAt, Spool};
 use crate::manifest::{self, Manifest};
 use crate::path::BundlePath;
-use crate::redact::Redactor;
+use crate::redact::{self, Redactor};
 
 /// How many blocks are between their file and the archive at a time: with their compressed halves about
 /// 1.5 MiB each.
@@ -144,7 +144,13 @@ impl ArchiveWriter {
     /// Claims `path` and opens it for writing.
     pub fn file(&self, path: &BundlePath) -> Result<FileSink, WriteError> {
         self.shared.claim(path)?;
-        Ok(FileSink::new(Arc::clone(&self.shared), path.clone()))
+        let redactor = self.shared.redactor.as_ref();
+        let redaction = redactor.map(|redactor| redactor.begin(path));
+        Ok(FileSink::new(
+            Arc::clone(&self.shared),
+            path.clone(),
+            redaction,
+        ))
     }
 
     /// Writes all that `source` gives as the file `path`, and returns how many bytes that was before redaction.
@@ -238,7 +244,11 @@ impl ArchiveWriter {
         let mut text = serde_json::to_vec_pretty(&manifest)
             .map_err(|error| WriteError::Output(io::Error::other(error)))?;
         text.push(b'\n');
-        self.copy_from(&manifest::path(), &mut text.as_slice())?;
+        let path = manifest::path();
+        self.shared.claim(&path)?;
+        let mut sink = FileSink::new(Arc::clone(&self.shared), path, None);
+        sink.write(&text)?;
+        sink.finish()?;
         self.shared.ledger().finished = true;
         self.shared.write_out();
         let mut output = self.shared.output();
@@ -248,9 +258,15 @@ impl ArchiveWriter {
         output.end()
     }
 
+    /// Enters what the writer knows, and redacts what is free text. The document as a whole does not go through
+    /// the redactor: a gap whose path were masked would no longer say which file is missing, and an analysis of
+    /// the archive would answer otherwise than that of the run. Paths stand in the tar in clear anyway.
     fn complete(&self, manifest: &mut Manifest) {
         manifest.redaction = self.redaction();
         self.shared.ledger().complete(manifest);
+        if let Some(redactor) = &self.shared.redactor {
+            manifest.redact_text(|text| redact::text(redactor, text));
+        }
     }
 }
 

@@ -71,6 +71,13 @@ fn a_bundle_opens_with_any_tar_and_has_the_layout_people_know() {
 #[test]
 fn an_administrators_bundle_costs_few_requests_and_reads_no_secrets() {
     let cluster = Cluster::new("collect-requests");
+    // As many as the budgets' cluster has: the count may not grow with them.
+    cluster.apply(&(0..100).fold(String::new(), |manifests, i| {
+        manifests
+            + &format!(
+                "---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: collect-requests-{i:02}}}\n"
+            )
+    }));
     let kubeconfig = cluster.administrator("collector");
     cluster.write("spec.yaml", SPEC);
     cluster

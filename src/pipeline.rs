@@ -10,7 +10,6 @@ use std::time::Instant;
 
 use analyzers::Check;
 use anyhow::Context as _;
-use bundle::io::ArchiveFile as _;
 use bundle::manifest::{self, CollectorRecord, Ending, Manifest};
 use bundle::{ArchiveWriter, BundlePath, Redactor, WriterOptions};
 use checks::run::{Observer, Planned, Settings, Stop};
@@ -21,9 +20,6 @@ use crate::report::Report;
 use crate::report::summary::{self, AnalyzerTiming};
 use crate::report::troubleshoot;
 use crate::storage::{DiskFile, DiskSpool, NewArchive, Threads, folder_of};
-
-/// Set aside on the disk for the archive's last members, so that a full disk does not cost the bundle.
-pub(crate) const TAIL_BYTES: u64 = 8 << 20;
 
 /// What a run is to do.
 pub struct Run {
@@ -83,9 +79,7 @@ fn create(
     collected_at: Timestamp,
 ) -> anyhow::Result<ArchiveWriter> {
     let attempt = || format!("failed to create the bundle {}", path.display());
-    let mut file = NewArchive::create(path).with_context(attempt)?;
-    file.reserve(TAIL_BYTES)
-        .with_context(|| format!("failed to reserve 8 MiB beside {}", path.display()))?;
+    let file = NewArchive::create(path).with_context(attempt)?;
     let options = WriterOptions::new(
         root_of(path),
         collected_at.as_second(),

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
-use bundle::io::ArchiveFile as _;
 use bundle::manifest::{self, Ending, Manifest};
 use bundle::{ArchiveWriter, BundlePath, Files, Profile, Redactor, WriterOptions};
 use jiff::Timestamp;
@@ -113,8 +112,7 @@ fn default_output(path: &Path) -> anyhow::Result<PathBuf> {
 
 fn write(files: &Files, output: &Path, redactor: Redactor) -> anyhow::Result<()> {
     let attempt = || format!("failed to create the bundle {}", output.display());
-    let mut file = NewArchive::create(output).with_context(attempt)?;
-    file.reserve(pipeline::TAIL_BYTES).with_context(attempt)?;
+    let file = NewArchive::create(output).with_context(attempt)?;
     let collected_at = files.collected_at();
     let root = files.root().filter(|root| !root.is_empty());
     let options = WriterOptions::new(

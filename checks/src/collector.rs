@@ -282,14 +282,27 @@ impl Output {
 
     /// Claims `path` and opens it. A file dropped without [`OutputFile::finish`] is not in the bundle.
     pub fn file(&self, path: &BundlePath) -> Result<OutputFile, CollectError> {
+        let opened = self.open(path).inspect_err(|error| {
+            if matches!(error, WriteError::Taken { .. }) {
+                self.gap(path.as_str(), GapReason::Failed, error);
+            }
+        })?;
+        Ok(opened)
+    }
+
+    /// As [`Output::file`]; `None` where another collector has claimed `path`, with the same content.
+    pub fn file_if_free(&self, path: &BundlePath) -> Result<Option<OutputFile>, CollectError> {
+        match self.open(path) {
+            Err(WriteError::Taken { .. }) => Ok(None),
+            opened => Ok(Some(opened?)),
+        }
+    }
+
+    fn open(&self, path: &BundlePath) -> Result<OutputFile, WriteError> {
         let sink = if self.shared.ceded.contains(path) {
             None
         } else {
-            Some(self.shared.archive.file(path).inspect_err(|error| {
-                if matches!(error, WriteError::Taken { .. }) {
-                    self.gap(path.as_str(), GapReason::Failed, error);
-                }
-            })?)
+            Some(self.shared.archive.file(path)?)
         };
         Ok(OutputFile {
             sink,

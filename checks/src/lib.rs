@@ -11,6 +11,7 @@ pub mod fetch;
 pub mod fingerprint;
 pub mod host;
 mod keyed;
+mod pod_log;
 pub mod run;
 #[cfg(test)]
 mod testing;

@@ -167,16 +167,19 @@ impl Server {
 
     /// A cluster on this server, with waits short enough for a test.
     pub(crate) fn cluster(&self) -> Cluster {
-        let mut config = kube::Config::new(self.address.parse().unwrap());
-        config.default_retry = false;
-        let client = kube::Client::try_from(config).unwrap();
-        let timing = Timing {
+        self.cluster_with(Timing {
             answer: Duration::from_millis(1500),
             idle: Duration::from_millis(700),
             back_off: Duration::from_millis(5),
             longest_wait: Duration::from_millis(50),
             ..Timing::default()
-        };
+        })
+    }
+
+    pub(crate) fn cluster_with(&self, timing: Timing) -> Cluster {
+        let mut config = kube::Config::new(self.address.parse().unwrap());
+        config.default_retry = false;
+        let client = kube::Client::try_from(config).unwrap();
         Cluster::new(client, self.address.clone(), "default".into(), timing)
     }
 

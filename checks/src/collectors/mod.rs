@@ -18,6 +18,7 @@ mod cpu;
 mod data;
 mod exec;
 mod host_os;
+mod logs;
 mod memory;
 mod secret;
 
@@ -30,6 +31,7 @@ pub const KINDS: &[&CollectorKind] = &[
     &config_map::KIND,
     &data::KIND,
     &exec::KIND,
+    &logs::KIND,
     &secret::KIND,
     &cpu::KIND,
     &host_os::KIND,

@@ -29,9 +29,9 @@ use crate::cluster::{ApiError, Cause, Cluster, Discovery, ListError, Listed, Rul
 use crate::collector::{
     CollectError, Collector, CollectorKind, Context, Output, Permission, Scope, locked,
 };
+use crate::pod_log::LoggedPod;
 use kinds::{CLUSTER_WIDE, DEFINITIONS, Kind, NAMESPACED, NAMESPACES, collection, group};
 use lists::{Form, Sorter};
-use unhealthy::UnhealthyPod;
 
 /// The registry row.
 pub(super) const KIND: CollectorKind = CollectorKind {
@@ -117,7 +117,7 @@ struct Named {
     name: String,
     config: ClusterResources,
     /// Found on the way, for [`Collector::collect_last`].
-    unhealthy: Mutex<Vec<UnhealthyPod>>,
+    unhealthy: Mutex<Vec<LoggedPod>>,
 }
 
 impl ClusterResources {
@@ -323,7 +323,7 @@ struct Work {
     reach: Reach,
     /// By namespace; none where there was no review.
     rules: BTreeMap<String, Rules>,
-    unhealthy: Mutex<Vec<UnhealthyPod>>,
+    unhealthy: Mutex<Vec<LoggedPod>>,
 }
 
 impl Named {
@@ -639,7 +639,7 @@ impl Work {
         if let Ok(pod) = serde_json::from_slice::<Pod>(item.bytes)
             && pod.is_unhealthy()
         {
-            locked(&self.unhealthy).push(UnhealthyPod::from(pod));
+            locked(&self.unhealthy).push(LoggedPod::from(pod));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use memchr::memmem;
-use syntax::go_regex::GoRegex;
+use syntax::go_regex::{Captures, GoRegex};
 
 use super::MASK;
 
@@ -37,53 +37,73 @@ pub(super) enum Action {
     /// which bytes are masked.
     Mask(Pattern),
     /// As `Mask`, in the line after one that `selector` matches.
-    MaskNext { selector: GoRegex, pattern: Pattern },
+    MaskNext {
+        selector: Expression,
+        pattern: Pattern,
+    },
+}
+
+/// One of our own expressions, compiled when it is first needed: most files meet few of them.
+#[derive(Debug)]
+pub(super) struct Expression {
+    source: String,
+    compiled: OnceLock<GoRegex>,
+}
+
+impl Expression {
+    pub(super) fn new(source: String) -> Self {
+        Self {
+            source,
+            compiled: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn get(&self) -> &GoRegex {
+        self.compiled.get_or_init(|| {
+            GoRegex::new(&self.source).expect("our own expressions are tested to compile")
+        })
+    }
 }
 
 /// An expression in three parts: what opens a secret, the secret, and what closes it.
 #[derive(Debug)]
 pub(super) struct Pattern {
-    whole: GoRegex,
-    masked: Box<[usize]>,
+    pub(super) whole: Expression,
     /// The expression without its closing part, to the end of the text.
-    unclosed: String,
-    open: OnceLock<Option<GoRegex>>,
+    pub(super) unclosed: Expression,
 }
 
 impl Pattern {
-    /// Compiles `opening`, `secret` and `closing`; `closing` may be empty.
+    /// Puts `opening`, `secret` and `closing` together; `closing` may be empty.
     pub(super) fn new(opening: &str, secret: &str, closing: &str) -> Self {
-        let compiled = GoRegex::new(&format!("{opening}{secret}{closing}"));
-        let whole = compiled.expect("the default redactors are tested to compile");
-        let names = whole.group_names().iter().enumerate();
-        let masked = names
-            .filter(|(_, name)| name.as_deref() == Some("mask"))
-            .map(|(index, _)| index)
-            .collect();
         Self {
-            whole,
-            masked,
-            unclosed: format!(r"{opening}{secret}\z"),
-            open: OnceLock::new(),
+            whole: Expression::new(format!("{opening}{secret}{closing}")),
+            unclosed: Expression::new(format!(r"{opening}{secret}\z")),
         }
     }
 
     /// Adds the places of all secrets in `line`, in order.
     pub(super) fn secrets(&self, line: &[u8], found: &mut Vec<Range<usize>>) {
-        self.whole.each_match(line, |captures| {
-            found.extend(self.masked.iter().filter_map(|group| captures.span(*group)));
-        });
+        let whole = self.whole.get();
+        whole.each_match(line, |captures| found.extend(masked(whole, captures)));
     }
 
     /// The secret that began in `text` and does not end in it.
     pub(super) fn open_secret(&self, text: &[u8]) -> Option<Range<usize>> {
-        let open = self.open.get_or_init(|| GoRegex::new(&self.unclosed).ok());
-        let captures = open.as_ref()?.captures(text)?;
-        self.masked
-            .iter()
-            .filter_map(|group| captures.span(*group))
-            .next_back()
+        let unclosed = self.unclosed.get();
+        let captures = unclosed.captures(text)?;
+        masked(unclosed, &captures).last()
     }
+}
+
+/// The places of the groups named `mask`.
+fn masked<'c>(
+    regex: &'c GoRegex,
+    captures: &'c Captures<'_>,
+) -> impl Iterator<Item = Range<usize>> + 'c {
+    let names = regex.group_names().iter().enumerate();
+    let masks = names.filter(|(_, name)| name.as_deref() == Some("mask"));
+    masks.filter_map(|(group, _)| captures.span(group))
 }
 
 /// What a rule made of a line.
@@ -126,7 +146,7 @@ impl Rule {
                 if std::mem::take(armed) {
                     pattern.secrets(line, found);
                 } else {
-                    *armed = selector.is_match(line);
+                    *armed = selector.get().is_match(line);
                 }
             }
             Action::Literal(_) | Action::Replace { .. } | Action::ReplaceNext { .. } => {}

@@ -46,6 +46,28 @@ fn redact(redactor: &Redactor, path: &str, input: &str) -> String {
 }
 
 #[test]
+fn our_own_expressions_compile() {
+    let compiled = &STANDARD.compiled;
+    let finder = compiled.standard.as_ref().expect("the profile is standard");
+    for gate in [&compiled.defaults, &compiled.kurl, finder.gate()] {
+        for rule in &gate.rules {
+            if let Some(pattern) = rule.pattern() {
+                let groups = pattern.whole.get().group_names();
+                assert!(
+                    groups.iter().any(|name| name.as_deref() == Some("mask")),
+                    "{}",
+                    rule.name
+                );
+                pattern.unclosed.get();
+            }
+            if let rules::Action::MaskNext { selector, .. } = &rule.action {
+                selector.get();
+            }
+        }
+    }
+}
+
+#[test]
 fn troubleshoot_masks_connections() {
     for (input, expected) in [
         (

@@ -5,8 +5,7 @@
 //! rules a line meets at all.
 
 use super::gate::GatedRule;
-use super::rules::{Action, Pattern, Rule};
-use syntax::go_regex::GoRegex;
+use super::rules::{Action, Expression, Pattern, Rule};
 
 /// Where kURL's installer lies in a bundle, whether its CRD is cluster-scoped or not.
 pub(super) const KURL_FILES: [&str; 2] = [
@@ -215,12 +214,11 @@ fn next_line(
     literals: &'static [&'static str],
 ) -> GatedRule {
     let opening = format!(r#"(?i)("{key}": *")"#);
-    let selector = GoRegex::new(selector);
     GatedRule {
         rule: Rule {
             name: name.into(),
             action: Action::MaskNext {
-                selector: selector.expect("the default redactors are tested to compile"),
+                selector: Expression::new(selector.to_owned()),
                 pattern: Pattern::new(&opening, &format!("(?P<mask>{secret})"), "(\")"),
             },
         },

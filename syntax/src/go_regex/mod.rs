@@ -17,7 +17,7 @@ use regex_syntax::hir::{Class, Hir, HirKind, Look};
 /// How large a compiled program may grow, in bytes.
 const MAX_PROGRAM: usize = 32 << 20;
 /// How much memory a search may use for its lazily built automaton, in bytes.
-const MAX_CACHE: usize = 4 << 20;
+const MAX_CACHE: usize = 1 << 20;
 
 /// A compiled regular expression.
 #[derive(Debug, Clone)]

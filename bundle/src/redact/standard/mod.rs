@@ -25,7 +25,7 @@ use json::{Json, Step};
 use text::Text;
 
 /// How deep documents in strings of documents are looked into.
-const MAX_DEPTH: usize = 6;
+const MAX_DEPTH: usize = 5;
 /// How far back a document that breaks off is read again as lines.
 const REREAD: usize = 64 << 10;
 
@@ -73,6 +73,11 @@ impl Finder {
         Self {
             gate: Gate::new(shapes::rules()),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// Whether a key may have a secret's name.

@@ -15,6 +15,8 @@ pub(super) struct Found {
     pub(super) plain: bool,
 }
 
+/// How much of a line is looked at to tell where in it a name stands.
+const LOOK_BACK: usize = 1024;
 /// How far from its name a value may begin, and a name from its value in a pair of both.
 const REACH: usize = 256;
 
@@ -229,13 +231,13 @@ fn name_before(line: &[u8], at: usize) -> Option<Range<usize>> {
 /// Whether a name is a member in the way Go prints structures and maps: `map[token:x]`, `{Password:x}`. Other names
 /// with a colon and no space are parts of lists: `arn:aws:secret:x`, `org/secret-operator:v1`.
 fn is_member(line: &[u8], start: usize) -> bool {
-    let before = &line[..start];
+    let before = &line[start.saturating_sub(LOOK_BACK)..start];
     let begins = before
         .last()
         .is_none_or(|byte| b" \t{[(,&\"'".contains(byte));
     let name = line[start..].iter().take_while(|byte| is_name(**byte));
     let plain = name.clone().all(|byte| !matches!(byte, b'/' | b'-' | b'.'));
-    begins && plain && (before.is_empty() || before.contains(&b'{') || before.contains(&b'['))
+    begins && plain && (start == 0 || before.contains(&b'{') || before.contains(&b'['))
 }
 
 /// Whether a name is the password of a properties file: `db.password:x`.
@@ -245,15 +247,16 @@ fn is_property(line: &[u8], start: usize, name: &[u8]) -> bool {
 
 /// Whether only indentation, dashes and an opening quote stand before a name.
 fn is_first(line: &[u8], start: usize) -> bool {
-    let before = &line[..start];
-    before
-        .iter()
-        .all(|byte| matches!(byte, b' ' | b'\t' | b'-' | b'"' | b'\''))
+    start <= LOOK_BACK
+        && line[..start]
+            .iter()
+            .all(|byte| matches!(byte, b' ' | b'\t' | b'-' | b'"' | b'\''))
 }
 
 /// Whether a line is an assignment of a shell or an env file: `NAME=value`, `export NAME=value`.
 fn is_assignment(before: &[u8], name: &[u8]) -> bool {
-    before.iter().all(u8::is_ascii_whitespace)
+    before.len() <= LOOK_BACK
+        && before.iter().all(u8::is_ascii_whitespace)
         && name
             .iter()
             .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_')

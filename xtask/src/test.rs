@@ -37,11 +37,13 @@ enum Rung {
 
 /// Runs the rungs in order and stops at the first that fails.
 pub(crate) fn test(task: &TestTask) -> Result<()> {
+    let started = Instant::now();
     for rung in Rung::value_variants() {
         if task.rung.is_none_or(|only| only == *rung) {
             climb(*rung, task.filter.as_deref())?;
         }
     }
+    println!("test: everything passed in {:.1?}", started.elapsed());
     Ok(())
 }
 

@@ -123,9 +123,25 @@ fn isolate(folder: &Path) -> Result<()> {
 fn make_control_groups(run: &Path) -> Result<()> {
     let group = keeper::control_group(run);
     for root in keeper::control_group_roots()? {
+        delegate(&root)?;
         let group = root.join(&group);
         fs::create_dir(&group)
             .with_context(|| format!("failed to make control group {}", group.display()))?;
+    }
+    Ok(())
+}
+
+/// On cgroup v2 a group has only the controllers that its parent passes on; the kubelet wants these in its own.
+fn delegate(root: &Path) -> Result<()> {
+    let Ok(available) = fs::read_to_string(root.join("cgroup.controllers")) else {
+        return Ok(());
+    };
+    for controller in ["cpu", "cpuset", "hugetlb", "memory", "pids"] {
+        if available.split_whitespace().any(|name| name == controller) {
+            let path = root.join("cgroup.subtree_control");
+            fs::write(&path, format!("+{controller}"))
+                .with_context(|| format!("failed to pass {controller} on in {}", path.display()))?;
+        }
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 )]
 
 mod collect;
+mod config;
 mod exec;
 mod fixture;
 mod identity;

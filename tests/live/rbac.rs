@@ -116,3 +116,64 @@ spec:
         "{manifest}"
     );
 }
+
+#[test]
+fn without_the_list_of_namespaces_the_accounts_own_is_collected() {
+    let cluster = Cluster::new("rbac-own");
+    cluster.apply(POD);
+    cluster.wait_for("pod/web", "--for=condition=Ready");
+    let kubeconfig = cluster.account("viewer", READ_PODS);
+    cluster.write(
+        "spec.yaml",
+        "
+apiVersion: troubleshoot.sh/v1beta2
+kind: SupportBundle
+metadata: {name: rbac}
+spec:
+  collectors:
+  - clusterResources: {}
+",
+    );
+    let run = cluster
+        .assay(&["collect", "spec.yaml", "--output", "bundle.tar.gz"])
+        .kubeconfig(&kubeconfig)
+        .run()
+        .expect_code(5);
+    assert!(run.stderr.contains("403 Forbidden"), "{}", run.stderr);
+    let pods = cluster
+        .bundle()
+        .json("cluster-resources/pods/rbac-own.json");
+    assert_eq!(pods["items"][0]["metadata"]["name"], "web");
+}
+
+#[test]
+fn what_was_refused_is_asked_for_once() {
+    let cluster = Cluster::new("rbac-once");
+    let kubeconfig = cluster.account("viewer", READ_PODS);
+    cluster.write(
+        "spec.yaml",
+        "
+apiVersion: troubleshoot.sh/v1beta2
+kind: SupportBundle
+metadata: {name: rbac}
+spec:
+  collectors:
+  - clusterResources: {namespaces: [rbac-once]}
+",
+    );
+    cluster
+        .assay(&["collect", "spec.yaml", "--output", "bundle.tar.gz"])
+        .kubeconfig(&kubeconfig)
+        .run()
+        .expect_code(5);
+    let mut refused: Vec<String> = cluster
+        .requests("viewer")
+        .into_iter()
+        .filter(|(_, _, code)| *code == 403)
+        .map(|(_, uri, _)| uri)
+        .collect();
+    let asked = refused.len();
+    refused.sort();
+    refused.dedup();
+    assert_eq!(asked, refused.len(), "{refused:#?}");
+}

@@ -135,7 +135,8 @@ pub trait Collector: fmt::Debug + Send + Sync {
     /// done.
     async fn collect(&self, context: &Context, output: &Output) -> Result<(), CollectError>;
 
-    /// Whether [`Collector::collect_last`] has anything to do.
+    /// Whether, by what [`Collector::collect`] found, there is something for [`Collector::collect_last`].
+    /// Its files are announced by then.
     fn comes_back(&self) -> bool {
         false
     }

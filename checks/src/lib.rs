@@ -1,7 +1,7 @@
 //! Everything that touches a cluster, a host or the network.
 //!
 //! Collectors write facts into a bundle and never judge. They reach the world only through their
-//! [`collector::Context`], and write only through their [`collector::Output`]; the harness in [`run`]
+//! [`collector::Context`], and write only through their [`collector::Output`]; the harness in [`mod@run`]
 //! schedules, limits, retries, times and records them.
 
 pub mod cluster;

@@ -161,6 +161,11 @@ impl Server {
         Self { address, seen }
     }
 
+    /// What was asked so far, for who wants to wait for it.
+    pub(crate) fn log(&self) -> Arc<Mutex<Vec<Seen>>> {
+        Arc::clone(&self.seen)
+    }
+
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }

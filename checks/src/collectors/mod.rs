@@ -22,8 +22,6 @@ mod logs;
 mod memory;
 mod secret;
 
-pub use cluster_resources::merge as merge_cluster_resources;
-
 /// Every collector, sorted by scope and name.
 pub const KINDS: &[&CollectorKind] = &[
     &cluster_info::KIND,

@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 
 use super::kinds::{DEFINITIONS, OWN_GROUPS, collection, group};
 use super::lists::{Form, Sorter};
-use super::{ROOT, Work, join, path};
+use super::work::Work;
+use super::{ROOT, join, path};
 use crate::cluster::ListError;
 use crate::collector::{CollectError, locked};
 

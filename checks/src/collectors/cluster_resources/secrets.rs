@@ -11,7 +11,8 @@ use serde::Deserialize;
 use syntax::yaml;
 
 use super::kinds::collection;
-use super::{ROOT, Reach, Work, path};
+use super::work::{Reach, Work};
+use super::{ROOT, path};
 use crate::cluster::{ApiError, ListError, Listed};
 use crate::collector::CollectError;
 

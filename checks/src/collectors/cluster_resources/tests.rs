@@ -687,23 +687,36 @@ async fn a_server_that_is_not_there_is_not_asked_for_each_kind() {
     );
 }
 
-#[test]
-fn several_of_a_spec_become_one() {
-    for (configurations, merged) in [
-        (
-            vec![
-                json!({"namespaces": ["b", "a"]}),
-                json!({"namespaces": ["c", "a"]}),
-            ],
-            json!({"namespaces": ["a", "b", "c"]}),
-        ),
-        (vec![json!({"namespaces": ["b"]}), json!({})], json!({})),
-        (vec![json!({"namespaces": ["b", ""]})], json!({})),
-        (
-            vec![json!({"ignoreRBAC": true, "namespaces": []})],
-            json!({"ignoreRBAC": true}),
-        ),
-    ] {
-        assert_eq!(super::merge(&configurations), merged);
-    }
+#[tokio::test]
+async fn logs_that_a_deadline_cuts_are_said_to_be_missing_and_nothing_else() {
+    let server = Server::start(|request| match request.path.as_str() {
+        PODS => {
+            let failed = json!({"metadata": {"name": "failed", "namespace": "a"},
+                "spec": {"nodeName": "n", "containers": [{"name": "main"}]}, "status": {"phase": "Failed"}});
+            Reply::json(list("Pod", [failed]))
+        }
+        path if path.ends_with("/log") => Reply::silence(),
+        _ => empty_cluster(request, &["a"]),
+    })
+    .await;
+    let stop = Stop::default();
+    let (trigger, seen) = (stop.clone(), server.log());
+    tokio::spawn(async move {
+        let asked = |request: &Seen| request.path.ends_with("/log");
+        while !seen.lock().is_ok_and(|seen| seen.iter().any(asked)) {
+            tokio::task::yield_now().await;
+        }
+        trigger.signal("SIGTERM");
+    });
+    let context = server.context();
+    let settings = Settings::default();
+    let config = json!({});
+    let bundle = collect(&context, "clusterResources", &config, &settings, &stop).await;
+    assert_eq!(bundle.record.outcome, Outcome::Cancelled);
+    assert_eq!(bundle.record.gaps.len(), 1, "{:?}", bundle.record.gaps);
+    assert_eq!(
+        bundle.gaps("cluster-resources/pods/logs/**"),
+        [GapReason::Cancelled]
+    );
+    assert!(bundle.names("cluster-resources/pods/a.json").is_some());
 }

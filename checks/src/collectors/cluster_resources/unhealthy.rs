@@ -11,13 +11,16 @@ use crate::pod_log::{self, Log, LoggedPod, Missing};
 /// The lines and bytes that troubleshoot takes of each.
 const EXTENT: [(&str, &str); 2] = [("tailLines", "500"), ("limitBytes", "5000000")];
 
+/// All that may be written here.
+pub(super) fn files() -> String {
+    format!("{}/**", pod_log::ROOT)
+}
+
 pub(super) async fn collect(
     cluster: &Arc<Cluster>,
     output: &Output,
     pods: Vec<LoggedPod>,
 ) -> Result<(), CollectError> {
-    let glob = format!("{}/**", pod_log::ROOT);
-    output.expect(glob.clone());
     let extent = &EXTENT.map(|(key, value)| (key, value.to_owned()));
     // A pod's containers one after the other, several pods at once.
     futures::stream::iter(pods.into_iter().map(Ok::<_, CollectError>))
@@ -39,7 +42,7 @@ pub(super) async fn collect(
             Ok(())
         })
         .await?;
-    output.done(&glob);
+    output.done(&files());
     Ok(())
 }
 

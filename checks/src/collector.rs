@@ -121,6 +121,15 @@ pub trait Collector: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Those of its permissions without which it is not run: all of them, or none where it degrades.
+    fn required(&self, namespace: Option<&str>) -> Vec<Permission> {
+        if self.degrades() {
+            Vec::new()
+        } else {
+            self.permissions(namespace)
+        }
+    }
+
     /// The files it may write, as globs over bundle paths (`*` within a segment, `**` across): what is
     /// missing when it is refused or cut, and where two collectors of a plan would meet.
     fn files(&self, namespace: Option<&str>) -> Vec<String>;

@@ -13,6 +13,7 @@ pub mod host;
 mod keyed;
 mod pod_log;
 pub mod run;
+mod temporary;
 #[cfg(test)]
 mod testing;
 

@@ -254,8 +254,8 @@ impl Run<'_> {
         let needs: Vec<_> = jobs
             .iter()
             .map(|job| match job.state {
-                State::Waiting if job.kind.scope == Scope::Cluster && !job.collector.degrades() => {
-                    job.collector.permissions(namespace)
+                State::Waiting if job.kind.scope == Scope::Cluster => {
+                    job.collector.required(namespace)
                 }
                 _ => Vec::new(),
             })

@@ -58,6 +58,11 @@ impl Reply {
         }
     }
 
+    /// Whether it is an answer that refuses.
+    pub(crate) fn is_status(&self) -> bool {
+        self.status >= 400
+    }
+
     /// A `metav1.Status` error.
     pub(crate) fn status(code: u16, reason: &str, message: &str) -> Self {
         let body = serde_json::json!({

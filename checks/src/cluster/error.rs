@@ -102,6 +102,12 @@ impl ApiError {
             .is_some_and(|code| code == StatusCode::FORBIDDEN || code == StatusCode::UNAUTHORIZED)
     }
 
+    /// Whether the object is there already, or is not the one that was meant: 409.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        self.status() == Some(StatusCode::CONFLICT)
+    }
+
     /// Whether no other request would fare better: the server cannot be reached, or knows nobody by these
     /// credentials.
     #[must_use]

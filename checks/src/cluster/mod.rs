@@ -18,6 +18,7 @@ mod review;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
@@ -154,6 +155,24 @@ impl Cluster {
             .await
     }
 
+    /// Asks for a body that comes as it is made, such as a log that is followed: its head and each of its pieces
+    /// may be `pause` in coming.
+    pub async fn follow(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        pause: Duration,
+    ) -> Result<Answer, ApiError> {
+        let timing = Timing {
+            answer: pause,
+            idle: pause,
+            ..*self.timing()
+        };
+        let target = target(path, query);
+        self.send_within(&timing, Method::GET, &target, "application/json", None)
+            .await
+    }
+
     /// Asks for one document, whole.
     pub async fn document(&self, path: &str, query: &[(&str, &str)]) -> Result<Bytes, ApiError> {
         self.get(path, query).await?.bytes(DOCUMENT_CAP).await
@@ -190,11 +209,13 @@ impl Cluster {
         decode(&request, &answer.bytes(DOCUMENT_CAP).await?)
     }
 
-    /// Deletes an object.
-    pub async fn delete(&self, path: &str, query: &[(&str, &str)]) -> Result<(), ApiError> {
-        let target = target(path, query);
+    /// Deletes an object, with `DeleteOptions`.
+    pub async fn delete(&self, path: &str, options: &impl Serialize) -> Result<(), ApiError> {
+        let request = format!("DELETE {path}");
+        let body = serde_json::to_vec(options)
+            .map_err(|error| ApiError::new(&request, Cause::Malformed(error.to_string())))?;
         let answer = self
-            .send(Method::DELETE, &target, "application/json", None)
+            .send(Method::DELETE, path, "application/json", Some(body.into()))
             .await?;
         answer.bytes(DOCUMENT_CAP).await.map(drop)
     }
@@ -206,11 +227,23 @@ impl Cluster {
         accept: &str,
         body: Option<Bytes>,
     ) -> Result<Answer, ApiError> {
+        self.send_within(self.timing(), method, target, accept, body)
+            .await
+    }
+
+    async fn send_within(
+        &self,
+        timing: &Timing,
+        method: Method,
+        target: &str,
+        accept: &str,
+        body: Option<Bytes>,
+    ) -> Result<Answer, ApiError> {
         let in_flight = Arc::clone(&self.connection.in_flight);
         let permit = in_flight.acquire_owned().await.ok();
         let call = Call {
             access: &self.connection.access,
-            timing: &self.connection.timing,
+            timing,
             tally: &self.tally,
             method,
             target,

@@ -21,6 +21,7 @@ mod host_os;
 mod logs;
 mod memory;
 mod secret;
+mod run_pod;
 
 /// Every collector, sorted by scope and name.
 pub const KINDS: &[&CollectorKind] = &[
@@ -31,6 +32,7 @@ pub const KINDS: &[&CollectorKind] = &[
     &exec::KIND,
     &logs::KIND,
     &secret::KIND,
+    &run_pod::KIND,
     &cpu::KIND,
     &host_os::KIND,
     &memory::KIND,

@@ -20,8 +20,8 @@ mod exec;
 mod host_os;
 mod logs;
 mod memory;
-mod secret;
 mod run_pod;
+mod secret;
 
 /// Every collector, sorted by scope and name.
 pub const KINDS: &[&CollectorKind] = &[
@@ -31,8 +31,8 @@ pub const KINDS: &[&CollectorKind] = &[
     &data::KIND,
     &exec::KIND,
     &logs::KIND,
-    &secret::KIND,
     &run_pod::KIND,
+    &secret::KIND,
     &cpu::KIND,
     &host_os::KIND,
     &memory::KIND,

@@ -139,23 +139,12 @@ struct Named {
 
 fn parse(value: &Value, meta: &Meta) -> Result<Parsed<Box<dyn Collector>>, ConfigError> {
     let Parsed { config, ignored } = config::parse::<RunPod>(value)?;
-    let refuse = |path: &str, message: String| ConfigError {
-        path: path.to_owned(),
-        message,
-    };
-    let timeout = match config.timeout.as_str() {
-        "" => DEFAULT_TIMEOUT,
-        text => syntax::duration::parse(text)
-            .map_err(|error| refuse("timeout", error.to_string()))?
-            .try_into()
-            .ok()
-            .filter(|timeout: &Duration| !timeout.is_zero())
-            .ok_or_else(|| refuse("timeout", format!("{text} leaves the pod no time")))?,
-    };
+    let timeout = super::timeout(&config.timeout)?.unwrap_or(DEFAULT_TIMEOUT);
     if let Some(secret) = &config.image_pull_secret {
-        secret
-            .check()
-            .map_err(|reason| refuse("imagePullSecret", reason))?;
+        secret.check().map_err(|message| ConfigError {
+            path: "imagePullSecret".to_owned(),
+            message,
+        })?;
     }
     let containers = config.pod_spec.get("containers").and_then(Value::as_array);
     let containers = containers.into_iter().flatten();

@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,20 +19,47 @@ use tempfile::TempDir;
 /// No run of the binary in a test may take longer; the machine may be loaded.
 const RUN_DEADLINE: Duration = Duration::from_mins(3);
 
+/// Held by every test while it has the rig's API server, alone by those that change what all of them see.
+static API_SERVER: RwLock<()> = RwLock::new(());
+
+/// How a test holds [`API_SERVER`]; the guards are there to be dropped.
+enum Turn {
+    Shared {
+        _guard: RwLockReadGuard<'static, ()>,
+    },
+    Alone {
+        _guard: RwLockWriteGuard<'static, ()>,
+    },
+}
+
 /// A namespace of the rig's API server and a folder; both go away with the value.
 pub(crate) struct Cluster {
     namespace: String,
     kubeconfig: PathBuf,
     folder: TempDir,
+    _turn: Turn,
 }
 
 impl Cluster {
     /// Makes the namespace `name`, ready for pods, and an empty folder.
     pub(crate) fn new(name: &str) -> Self {
+        let guard = API_SERVER.read().unwrap_or_else(PoisonError::into_inner);
+        Self::during(Turn::Shared { _guard: guard }, name)
+    }
+
+    /// As [`Self::new`], while no other test has the API server: for one that breaks something for everybody, and
+    /// mends it before its end.
+    pub(crate) fn alone(name: &str) -> Self {
+        let guard = API_SERVER.write().unwrap_or_else(PoisonError::into_inner);
+        Self::during(Turn::Alone { _guard: guard }, name)
+    }
+
+    fn during(turn: Turn, name: &str) -> Self {
         let cluster = Self {
             namespace: name.to_owned(),
             kubeconfig: from_rig("ASSAY_RIG_KUBECONFIG"),
             folder: TempDir::with_prefix(format!("assay-{name}-")).expect("a temporary folder"),
+            _turn: turn,
         };
         for folder in ["work", "tmp", "home"] {
             fs::create_dir(cluster.folder.path().join(folder)).expect("an empty folder");
@@ -96,9 +124,23 @@ impl Cluster {
         self.kubectl_with(arguments, "")
     }
 
-    /// Applies manifests in the test's namespace; those that name another namespace keep it.
+    /// Applies manifests in the test's namespace. An object may not name another one.
     pub(crate) fn apply(&self, manifests: &str) {
-        self.kubectl_with(&["apply", "--server-side", "-f", "-"], manifests);
+        self.apply_in(&self.namespace, manifests);
+    }
+
+    /// Applies manifests in another namespace.
+    pub(crate) fn apply_in(&self, namespace: &str, manifests: &str) {
+        // kubectl takes the last of a repeated flag.
+        let arguments = [
+            "--namespace",
+            namespace,
+            "apply",
+            "--server-side",
+            "-f",
+            "-",
+        ];
+        self.kubectl_with(&arguments, manifests);
     }
 
     /// Waits until a condition such as `--for=condition=Ready` holds.
@@ -177,8 +219,8 @@ subjects: [{{kind: ServiceAccount, name: {name}, namespace: {namespace}}}]
         self.kubeconfig_of(name)
     }
 
-    /// Makes the service account and a kubeconfig that holds its token.
-    fn kubeconfig_of(&self, name: &str) -> PathBuf {
+    /// A service account that may do nothing but ask what it may do, and a kubeconfig that holds its token.
+    pub(crate) fn kubeconfig_of(&self, name: &str) -> PathBuf {
         self.kubectl(&["create", "serviceaccount", name]);
         let token = self.kubectl(&["create", "token", name, "--duration=1h"]);
         let administrator = fs::read_to_string(&self.kubeconfig).expect("the rig's kubeconfig");
@@ -210,7 +252,21 @@ contexts:
 
     /// A run of the `assay` binary with the administrator's kubeconfig.
     pub(crate) fn assay(&self, arguments: &[&str]) -> Assay {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_assay"));
+        self.program(Path::new(env!("CARGO_BIN_EXE_assay")), arguments)
+    }
+
+    /// The same under a drop-in name.
+    pub(crate) fn called(&self, name: &str, arguments: &[&str]) -> Assay {
+        let link = self.folder.path().join(name);
+        if !link.exists() {
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_assay"), &link).expect("a link");
+        }
+        self.program(&link, arguments)
+    }
+
+    /// Any program with the environment that the binary gets.
+    pub(crate) fn program(&self, path: &Path, arguments: &[&str]) -> Assay {
+        let mut command = Command::new(path);
         command
             .args(arguments)
             .current_dir(self.work())
@@ -271,6 +327,18 @@ impl Drop for Cluster {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status();
+    }
+}
+
+/// Looks again and again until `ready`; fails the test when that takes longer than anything may.
+pub(crate) fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
+    let deadline = Instant::now() + RUN_DEADLINE;
+    while !ready() {
+        assert!(
+            Instant::now() < deadline,
+            "{what}: not within {RUN_DEADLINE:?}"
+        );
+        thread::sleep(Duration::from_millis(50));
     }
 }
 

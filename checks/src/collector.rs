@@ -329,8 +329,22 @@ impl Output {
         path: &BundlePath,
         context: &Context,
     ) -> Result<KeptFile, CollectError> {
+        Ok(self.keep(path, self.file(path)?, context))
+    }
+
+    /// As [`Output::kept_file`]; `None` where another collector has claimed `path`, with the same content.
+    pub fn kept_file_if_free(
+        &self,
+        path: &BundlePath,
+        context: &Context,
+    ) -> Result<Option<KeptFile>, CollectError> {
+        let file = self.file_if_free(path)?;
+        Ok(file.map(|file| self.keep(path, file, context)))
+    }
+
+    fn keep(&self, path: &BundlePath, file: OutputFile, context: &Context) -> KeptFile {
         let kept = KeptFile {
-            file: Arc::new(Mutex::new(Some(self.file(path)?))),
+            file: Arc::new(Mutex::new(Some(file))),
             path: path.clone(),
         };
         self.expect(path.as_str());
@@ -342,7 +356,7 @@ impl Output {
                 tracing::warn!(%error, "cannot keep what came of a file");
             }
         });
-        Ok(kept)
+        kept
     }
 
     /// Writes a whole file.

@@ -1,13 +1,13 @@
 //! A container's log on its way from the API into the bundle: what the collectors `clusterResources` and `logs`
 //! share.
 
-use bundle::BundlePath;
 use bundle::collected::pod::Pod;
 use bundle::manifest::GapReason;
+use bundle::{BundlePath, WriteError};
 use http::StatusCode;
 
-use crate::cluster::{ApiError, Cause, Cluster, segment};
-use crate::collector::{CollectError, Output};
+use crate::cluster::{Answer, ApiError, Cause, Cluster, segment};
+use crate::collector::{CollectError, Context, Output};
 
 /// Where the logs of all pods lie, whoever asked for them: `<namespace>/<pod>/<container>.log`.
 pub(crate) const ROOT: &str = "cluster-resources/pods/logs";
@@ -22,7 +22,8 @@ pub(crate) struct LoggedPod {
     pub(crate) name: String,
     /// The containers, and after them the init containers.
     pub(crate) containers: Vec<LoggedContainer>,
-    scheduled: bool,
+    /// Whether no node has taken it.
+    unscheduled: bool,
 }
 
 /// What is needed of a container.
@@ -52,23 +53,16 @@ impl From<Pod> for LoggedPod {
         });
         Self {
             containers: containers.collect(),
-            scheduled: !pod.spec.node_name.is_empty(),
+            unscheduled: pod.spec.node_name.is_empty() && status.phase == "Pending",
             namespace: pod.metadata.namespace,
             name: pod.metadata.name,
         }
     }
 }
 
-/// Why a log is not in the bundle, or not to its end.
-#[derive(Debug)]
-pub(crate) struct Missing {
-    pub(crate) reason: GapReason,
-    pub(crate) detail: String,
-}
-
 /// One container's log.
 pub(crate) struct Log<'a> {
-    pub(crate) cluster: &'a Cluster,
+    pub(crate) context: &'a Context,
     pub(crate) output: &'a Output,
     pub(crate) pod: &'a LoggedPod,
     pub(crate) container: &'a str,
@@ -89,22 +83,29 @@ impl Log<'_> {
         Ok(BundlePath::join([ROOT, namespace, name, &file])?)
     }
 
-    /// Copies the log, or that of the container before, into its file, unless another collector did. What is
-    /// missing is recorded as a gap and returned. An error is one that would meet every log.
-    pub(crate) async fn copy(&self, previous: bool) -> Result<Option<Missing>, CollectError> {
+    /// Copies the log, or that of the container before, into its file, unless another collector did, and makes
+    /// `link` lead there. What is missing is recorded as a gap and told. An error is one that would meet every
+    /// log.
+    pub(crate) async fn copy(
+        &self,
+        previous: bool,
+        link: Option<&BundlePath>,
+    ) -> Result<Option<String>, CollectError> {
         let path = self.path(previous)?;
         if self.output.contains(&path) {
-            return Ok(None);
+            return self.link(link, &path);
         }
         let missing = |reason, detail: String| {
-            self.output.gap(path.as_str(), reason, &detail);
-            Ok(Some(Missing { reason, detail }))
+            for path in [Some(&path), link].into_iter().flatten() {
+                self.output.gap(path.as_str(), reason, &detail);
+            }
+            Ok(Some(detail))
         };
-        if !self.pod.scheduled {
+        if self.pod.unscheduled {
             let detail = "no node has taken this pod: it has no logs".to_owned();
             return missing(GapReason::Absent, detail);
         }
-        let mut answer = match self.ask(previous).await {
+        let mut answer = match self.ask(self.context.cluster()?, previous).await {
             Ok(answer) => answer,
             // A node that does not answer is no reason to doubt the others.
             Err(error) if error.is_total() && !matches!(error.cause, Cause::Deadline(_)) => {
@@ -112,26 +113,36 @@ impl Log<'_> {
             }
             Err(error) => return missing(reason(&error), error.to_string()),
         };
-        let Some(mut file) = self.output.file_if_free(&path)? else {
+        let file = self.output.kept_file_if_free(&path, self.context)?;
+        // First of all, so that what is cut can be found.
+        self.link(link, &path)?;
+        let Some(mut file) = file else {
             return Ok(None);
         };
-        loop {
+        let ended = loop {
             match answer.chunk().await {
                 Ok(Some(chunk)) => file.write(&chunk)?,
-                Ok(None) => {
-                    file.finish()?;
-                    return Ok(None);
-                }
-                Err(error) => {
-                    // What came is worth keeping.
-                    file.finish()?;
-                    return missing(error.gap_reason(), error.to_string());
-                }
+                Ok(None) => break Ok(None),
+                Err(error) => break missing(error.gap_reason(), error.to_string()),
             }
+        };
+        file.finish(self.output)?;
+        ended
+    }
+
+    /// Makes the link, unless it is there: the same log may be asked for twice under one name.
+    fn link(
+        &self,
+        link: Option<&BundlePath>,
+        path: &BundlePath,
+    ) -> Result<Option<String>, CollectError> {
+        match link.map_or(Ok(()), |link| self.output.link(link, path)) {
+            Err(CollectError::Output(WriteError::Taken { .. })) => Ok(None),
+            linked => linked.map(|()| None),
         }
     }
 
-    async fn ask(&self, previous: bool) -> Result<crate::cluster::Answer, ApiError> {
+    async fn ask(&self, cluster: &Cluster, previous: bool) -> Result<Answer, ApiError> {
         let (namespace, name) = (segment(&self.pod.namespace), segment(&self.pod.name));
         let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/log");
         let mut query = vec![("container", self.container)];
@@ -143,7 +154,7 @@ impl Log<'_> {
         if previous {
             query.push(("previous", "true"));
         }
-        self.cluster.get(&path, &query).await
+        cluster.get(&path, &query).await
     }
 }
 

@@ -2,9 +2,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bundle::BundlePath;
 use bundle::collected::pod::Pod;
 use bundle::manifest::GapReason;
-use bundle::{BundlePath, WriteError};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -15,7 +15,7 @@ use crate::cluster::{Cluster, ListError, Listed, segment};
 use crate::collector::{
     CollectError, Collector, CollectorKind, Context, Output, Permission, Scope,
 };
-use crate::pod_log::{AT_ONCE, Log, LoggedContainer, LoggedPod, Missing, ROOT};
+use crate::pod_log::{AT_ONCE, Log, LoggedContainer, LoggedPod, ROOT};
 
 /// The registry row.
 pub(super) const KIND: CollectorKind = CollectorKind {
@@ -203,7 +203,10 @@ impl Collector for Named {
     }
 
     async fn collect(&self, context: &Context, output: &Output) -> Result<(), CollectError> {
-        let cluster = context.cluster()?;
+        let files = self.files_of(&self.logs.namespace);
+        for glob in &files {
+            output.expect(glob);
+        }
         let pods = self.pods(context, output).await?;
         let extent = context.logs_since.map_or(self.extent, Extent::Since);
         let mut query = extent.query();
@@ -211,7 +214,7 @@ impl Collector for Named {
             query.push(("timestamps", "true".to_owned()));
         }
         let work = Arc::new(Work {
-            cluster: Arc::clone(cluster),
+            context: context.clone(),
             output: output.clone(),
             name: self.logs.name.clone(),
             containers: self.logs.container_names.clone(),
@@ -228,6 +231,9 @@ impl Collector for Named {
         }
         while !tasks.is_empty() {
             next(&mut tasks).await?;
+        }
+        for glob in &files {
+            output.done(glob);
         }
         Ok(())
     }
@@ -260,16 +266,14 @@ struct Search {
 }
 
 impl Search {
-    fn add(&mut self, listed: &Listed<'_>, output: &Output) {
+    fn add(&mut self, listed: &Listed<'_>) -> Result<(), String> {
         let added = serde_json::from_slice::<Pod>(listed.bytes)
             .map_err(|error| error.to_string())
             .and_then(|pod| self.found(LoggedPod::from(pod)));
-        if let Err(reason) = added {
+        added.map_err(|reason| {
             let (namespace, name) = (listed.namespace, listed.name);
-            let text = format!("pod {name:?} in namespace {namespace:?} is malformed: {reason}");
-            output.gap(format!("{ROOT}/*/*/*.log"), GapReason::Malformed, &text);
-            self.errors.push(text);
-        }
+            format!("pod {name:?} in namespace {namespace:?} is malformed: {reason}")
+        })
     }
 
     fn found(&mut self, pod: LoggedPod) -> Result<(), String> {
@@ -350,8 +354,17 @@ impl Named {
         };
         let labels = self.logs.selector.join(",");
         let query = [("labelSelector", labels.as_str())];
+        let files = self.files_of(namespace);
+        let lacks = |reason: GapReason, detail: &str| {
+            for path in &files {
+                output.gap(path, reason, detail);
+            }
+        };
         let each = |pod: &Listed<'_>| {
-            search.add(pod, output);
+            if let Err(error) = search.add(pod) {
+                lacks(GapReason::Malformed, &error);
+                search.errors.push(error);
+            }
             Ok(())
         };
         match cluster.list(&path, &query, each).await {
@@ -359,12 +372,9 @@ impl Named {
             Err(ListError::Taker(error)) => Err(error),
             Err(ListError::Api(error)) if error.is_total() => Err(error.into()),
             Err(ListError::Api(error)) => {
-                let reason = error.gap_reason();
-                for path in self.files_of(namespace) {
-                    output.gap(path, reason, &error);
-                }
+                lacks(error.gap_reason(), &error.to_string());
                 search.errors.push(error.to_string());
-                Ok(Some(reason))
+                Ok(Some(error.gap_reason()))
             }
         }
     }
@@ -372,7 +382,7 @@ impl Named {
 
 /// What the pods have in common.
 struct Work {
-    cluster: Arc<Cluster>,
+    context: Context,
     output: Output,
     /// The folder of the links.
     name: String,
@@ -408,7 +418,7 @@ impl Work {
         container: &LoggedContainer,
     ) -> Result<(), CollectError> {
         let log = Log {
-            cluster: &self.cluster,
+            context: &self.context,
             output: &self.output,
             pod: &found.pod,
             container: &container.name,
@@ -419,15 +429,8 @@ impl Work {
             if previous && !container.ran_before {
                 continue;
             }
-            let path = log.path(previous)?;
-            let link = self.beside(found, path.file_name())?;
-            if let Some(Missing { reason, detail }) = log.copy(previous).await? {
-                self.output.gap(link.as_str(), reason, &detail);
-                errors.push(detail);
-            }
-            if self.output.contains(&path) {
-                link_if_free(&self.output, &link, &path)?;
-            }
+            let link = self.beside(found, log.path(previous)?.file_name())?;
+            errors.extend(log.copy(previous, Some(&link)).await?);
         }
         if errors.is_empty() {
             return Ok(());
@@ -439,18 +442,6 @@ impl Work {
     /// A file among the links to a pod's logs.
     fn beside(&self, found: &Found, file: &str) -> Result<BundlePath, CollectError> {
         Ok(BundlePath::join([&self.name, &found.folder, file])?)
-    }
-}
-
-/// Links, unless another `logs` collector of the same name has linked this very log.
-fn link_if_free(
-    output: &Output,
-    link: &BundlePath,
-    target: &BundlePath,
-) -> Result<(), CollectError> {
-    match output.link(link, target) {
-        Err(CollectError::Output(WriteError::Taken { .. })) => Ok(()),
-        linked => linked,
     }
 }
 
@@ -478,7 +469,6 @@ mod tests {
     use crate::testing::{Collected, Reply, Seen, Server, collect, empty_cluster, list};
     use bundle::manifest::Outcome;
     use serde_json::{Value, json};
-    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
     async fn collected(context: &Context, config: &Value) -> Collected {
@@ -673,6 +663,7 @@ mod tests {
                 let mut pending = pod("shop", "pending");
                 let spec = pending["spec"].as_object_mut().expect("an object");
                 spec.remove("nodeName");
+                pending["status"]["phase"] = json!("Pending");
                 let broken =
                     json!({"metadata": {"name": "broken", "namespace": "shop"}, "spec": 1});
                 let outside = pod("shop", "..");
@@ -834,19 +825,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn logs_are_asked_for_a_few_at_a_time() {
-        let pods: Vec<Value> = (0..40)
+    async fn logs_are_asked_for_a_few_at_a_time_and_kept_as_far_as_they_came() {
+        let numbers = 0..40;
+        let pods: Vec<Value> = numbers
             .map(|number| pod("shop", &format!("web-{number}")))
             .collect();
-        let started = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&started);
         let server = Server::start(move |request| match request.path.as_str() {
             "/api/v1/namespaces/shop/pods" => Reply::json(list("Pod", pods.clone())),
-            path if path.ends_with("/log") => {
-                counted.fetch_add(1, Ordering::SeqCst);
-                // Never ends, so that all that are asked for at once stay.
-                Reply::json("begun").then_silence()
-            }
+            // Never ends, so that all that are asked for at once stay.
+            path if path.ends_with("/log") => Reply::json("begun").then_silence(),
             _ => shop(request),
         })
         .await;
@@ -855,20 +842,32 @@ mod tests {
             ..Timing::default()
         };
         let context = crate::testing::context(Some(server.cluster_with(timing)));
+        let output = Output::new(crate::testing::archive());
         let config = config(&json!({"containerNames": ["side"]}));
-        let (settings, stop) = (Settings::default(), Stop::default());
-        let run = collect(&context, "logs", &config, &settings, &stop);
-        let watch = async {
-            while started.load(Ordering::SeqCst) < AT_ONCE {
+        let parsed = (KIND.parse)(&config, &Meta::default()).expect("it parses");
+        let all_begun = async {
+            while output.written().bytes < (AT_ONCE * "begun".len()) as u64 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             // Time for one more.
             tokio::time::sleep(Duration::from_millis(50)).await;
-            stop.signal("SIGINT");
         };
-        let (collected, ()) = tokio::join!(run, watch);
-        assert_eq!(started.load(Ordering::SeqCst), AT_ONCE);
-        assert_eq!(collected.record.outcome, Outcome::Cancelled);
-        assert_eq!(collected.gaps("app/*/*.log"), [GapReason::Cancelled]);
+        tokio::select! {
+            ended = parsed.config.collect(&context, &output) => panic!("it ended: {ended:?}"),
+            () = all_begun => (),
+        }
+        let seen = server.seen();
+        let logs = seen.iter().filter(|request| request.path.ends_with("/log"));
+        assert_eq!(logs.count(), AT_ONCE);
+        for work in context.cleanups.take() {
+            work.await;
+        }
+        let written = output.written();
+        // Each with its link.
+        assert_eq!(written.files, 2 * AT_ONCE as u64);
+        let outstanding = written.outstanding.expect("it says what is to come");
+        assert!(outstanding.contains("app/*/*.log"), "{outstanding:?}");
+        // What was cut is named one by one, too.
+        assert_eq!(outstanding.len(), AT_ONCE + 2);
     }
 }

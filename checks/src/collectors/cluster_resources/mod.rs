@@ -211,7 +211,7 @@ impl Collector for Named {
 
     async fn collect_last(&self, context: &Context, output: &Output) -> Result<(), CollectError> {
         let pods = std::mem::take(&mut *locked(&self.unhealthy));
-        unhealthy::collect(context.cluster()?, output, pods).await
+        unhealthy::collect(context, output, pods).await
     }
 }
 

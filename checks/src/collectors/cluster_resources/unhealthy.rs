@@ -1,12 +1,9 @@
 //! The logs of pods that are not healthy: the end of each container's log, and of its predecessor's.
 
-use std::sync::Arc;
-
 use futures::TryStreamExt;
 
-use crate::cluster::Cluster;
-use crate::collector::{CollectError, Output};
-use crate::pod_log::{self, Log, LoggedPod, Missing};
+use crate::collector::{CollectError, Context, Output};
+use crate::pod_log::{self, Log, LoggedPod};
 
 /// The lines and bytes that troubleshoot takes of each.
 const EXTENT: [(&str, &str); 2] = [("tailLines", "500"), ("limitBytes", "5000000")];
@@ -17,7 +14,7 @@ pub(super) fn files() -> String {
 }
 
 pub(super) async fn collect(
-    cluster: &Arc<Cluster>,
+    context: &Context,
     output: &Output,
     pods: Vec<LoggedPod>,
 ) -> Result<(), CollectError> {
@@ -27,16 +24,16 @@ pub(super) async fn collect(
         .try_for_each_concurrent(pod_log::AT_ONCE, |pod| async move {
             for container in &pod.containers {
                 let log = Log {
-                    cluster,
+                    context,
                     output,
                     pod: &pod,
                     container: &container.name,
                     extent,
                 };
                 // What a `logs` collector got before, with limits of its own, stays as it is.
-                note(&log, log.copy(false).await?)?;
+                note(&log, log.copy(false, None).await?)?;
                 if container.ran_before {
-                    note(&log, log.copy(true).await?)?;
+                    note(&log, log.copy(true, None).await?)?;
                 }
             }
             Ok(())
@@ -46,12 +43,10 @@ pub(super) async fn collect(
     Ok(())
 }
 
-fn note(log: &Log<'_>, missing: Option<Missing>) -> Result<(), CollectError> {
+fn note(log: &Log<'_>, missing: Option<String>) -> Result<(), CollectError> {
     let path = log.beside("-logs-errors.log")?;
     match missing {
-        Some(missing) if !log.output.contains(&path) => {
-            log.output.write(&path, missing.detail.as_bytes())
-        }
+        Some(missing) if !log.output.contains(&path) => log.output.write(&path, missing.as_bytes()),
         _ => Ok(()),
     }
 }

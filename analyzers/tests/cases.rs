@@ -232,7 +232,7 @@ fn manifest(gaps: &Value) -> Result<Manifest, serde_json::Error> {
         "collectedAt": "2026-01-01T00:00:00Z",
         "finishedAt": "2026-01-01T00:01:00Z",
         "ending": {"kind": "complete"},
-        "redaction": {"profile": "standard", "masks": {}, "withheld": {}},
+        "redaction": {"profile": "standard", "masks": [], "withheld": []},
         "collectors": [{
             "collector": "clusterResources",
             "title": "cluster-resources",

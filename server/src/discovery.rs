@@ -117,14 +117,16 @@ impl Discovery {
         discovery
     }
 
-    /// Adds the kinds that the bundle holds and the record lacks.
+    /// Adds the kinds that the bundle holds and the record lacks. Where nothing was recorded that is every kind of
+    /// Kubernetes' own: whether the cluster had them is not known, and what is left out here counts as not had.
     pub(crate) fn complete(&mut self, catalog: &Catalog) {
         if self.groups.is_empty() {
             self.lists.entry("v1".to_owned()).or_default();
         }
         for resource in catalog.iter() {
             let known = !self.versions(&resource.group, &resource.plural).is_empty();
-            if !known && (resource.custom || !resource.files.is_empty()) {
+            let held = resource.custom || !resource.files.is_empty();
+            if !known && (held || !self.recorded) {
                 let list = self.lists.entry(resource.group_version()).or_default();
                 list.push(of_catalog(resource));
             }

@@ -40,13 +40,18 @@ pub(crate) struct Details {
     pub(crate) retry_after_seconds: Option<u32>,
 }
 
-/// One invalid field.
+/// One invalid field, or [`NOT_COLLECTED`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Cause {
     reason: &'static str,
     message: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
     field: &'static str,
 }
+
+/// The cause that tells a client of ours that a 404 is about the bundle and not about the cluster: whether the cluster
+/// had such objects is not known.
+const NOT_COLLECTED: &str = "NotCollected";
 
 /// A resource in a message: `pods`, `deployments.apps`, and the object's name where there is one.
 #[derive(Debug, Clone, Copy)]
@@ -150,6 +155,19 @@ impl Status {
 
     /// 404: the API knows the resource, the bundle does not hold it, and `why` says so.
     pub(crate) fn not_collected(subject: &Subject<'_>, why: &str) -> Self {
+        let mut status = Self::absent(subject, why);
+        if let Some(details) = &mut status.details {
+            details.causes.push(Cause {
+                reason: NOT_COLLECTED,
+                message: why.to_owned(),
+                field: "",
+            });
+        }
+        status
+    }
+
+    /// 404: the cluster itself did not have the resource when it was asked.
+    fn absent(subject: &Subject<'_>, why: &str) -> Self {
         let message = format!("the server could not find the requested resource: {why}");
         Self::new(404, "NotFound", message).about(subject)
     }
@@ -308,7 +326,7 @@ impl Status {
     pub(crate) fn gap(subject: &Subject<'_>, reason: GapReason, why: &str) -> Self {
         match reason {
             GapReason::Refused | GapReason::Withheld => Self::forbidden(subject, why),
-            GapReason::Absent => Self::not_collected(subject, why),
+            GapReason::Absent => Self::absent(subject, why),
             _ => Self::unavailable(subject, why),
         }
     }

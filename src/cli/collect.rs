@@ -347,8 +347,8 @@ pub(super) async fn run(job: Job<'_>) -> Result<Ran, Failure> {
     Ok(Ran { report, exit })
 }
 
-/// The cluster, where a collector needs one. It is asked for its version, so that one that does not answer is one
-/// clear error and not one for each collector.
+/// The cluster, where a collector needs one. It is asked for its version, so that one that does not answer, or knows
+/// nobody by these credentials, is one clear error and not one for each collector.
 async fn cluster(job: &Job<'_>, planned: &[Planned]) -> anyhow::Result<Option<Cluster>> {
     let needed = planned
         .iter()
@@ -357,12 +357,17 @@ async fn cluster(job: &Job<'_>, planned: &[Planned]) -> anyhow::Result<Option<Cl
         return Ok(None);
     }
     let cluster = job.world.cluster().await?;
-    match cluster.document("/version", &[]).await {
-        Ok(_) => Ok(Some(cluster)),
-        Err(error) if error.is_refused() => Ok(Some(cluster)),
-        Err(error) => Err(anyhow!(error))
-            .with_context(|| format!("the API server at {} does not answer", cluster.server())),
-    }
+    let error = match cluster.document("/version", &[]).await {
+        Ok(_) => return Ok(Some(cluster)),
+        Err(error) if error.is_forbidden() => return Ok(Some(cluster)),
+        Err(error) => error,
+    };
+    let what = if error.is_refused() {
+        "does not let us in"
+    } else {
+        "does not answer"
+    };
+    Err(anyhow!(error)).with_context(|| format!("the API server at {} {what}", cluster.server()))
 }
 
 /// `--collect-without-permissions=false`

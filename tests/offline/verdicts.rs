@@ -60,6 +60,56 @@ fn live_equals_offline_for_every_spec() {
 }
 
 #[test]
+fn what_a_served_bundle_never_held_is_unknown_and_not_absent() {
+    let bench = Bench::new();
+    let held = bench.work().join("held");
+    for (path, text) in [
+        ("version.yaml", "kind: SupportBundle\n"),
+        (
+            "cluster-resources/namespaces.json",
+            r#"{"kind":"NamespaceList","apiVersion":"v1","items":[{"metadata":{"name":"shop"}}]}"#,
+        ),
+        (
+            "cluster-resources/pods/shop.json",
+            r#"{"kind":"PodList","apiVersion":"v1","items":[]}"#,
+        ),
+        (
+            "cluster-info/cluster_version.json",
+            r#"{"info":{"major":"1","minor":"33","gitVersion":"v1.33.0"},"string":"v1.33.0"}"#,
+        ),
+    ] {
+        let path = held.join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("a file of the bundle");
+    }
+    let served = Served::start(&bench, &held);
+    let spec = bench.write(
+        "spec.yaml",
+        "
+apiVersion: troubleshoot.sh/v1beta2
+kind: Preflight
+metadata: {name: held}
+spec:
+  analyzers:
+  - storageClass: {checkName: Storage, storageClassName: fast, outcomes: [{fail: {message: none}}, {pass: {message: some}}]}
+  - deploymentStatus: {name: web, namespace: shop, outcomes: [{fail: {when: absent, message: gone}}, {pass: {message: there}}]}
+  - customResourceDefinition: {customResourceDefinitionName: a.example.org, outcomes: [{fail: {message: none}}, {pass: {message: some}}]}
+",
+    );
+    let ran = Bench::run(
+        bench
+            .assay()
+            .args(["preflight", "--format", "json", "--kubeconfig"])
+            .arg(&served.kubeconfig)
+            .arg(&spec),
+    )
+    .exits(5);
+    let report = ran.json();
+    let unknown = report["unknown"].as_array().map_or(0, Vec::len);
+    assert_eq!(unknown, 3, "{report:#}");
+}
+
+#[test]
 fn the_demo_shows_every_verdict() {
     let bench = Bench::new();
     let ran = bench

@@ -28,7 +28,8 @@ pub enum Cause {
     Status {
         /// The HTTP status.
         code: StatusCode,
-        /// The `reason` of the `Status` object, `Expired`, empty where there was none.
+        /// The `reason` of the `Status` object, `Expired`, empty where there was none; `NotCollected` where a cause
+        /// says so.
         reason: String,
         /// Its `message`, or the start of the body.
         message: String,
@@ -70,6 +71,7 @@ pub(crate) struct Status {
     reason: String,
     message: String,
     metadata: StatusMetadata,
+    details: StatusDetails,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -77,6 +79,22 @@ pub(crate) struct Status {
 struct StatusMetadata {
     r#continue: String,
 }
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct StatusDetails {
+    causes: Vec<StatusCause>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct StatusCause {
+    reason: String,
+}
+
+/// What `assay serve` gives as a cause where a bundle does not hold what was asked for: the 404 is then no word of the
+/// cluster's.
+const NOT_COLLECTED: &str = "NotCollected";
 
 impl ApiError {
     pub(crate) fn new(request: impl Into<String>, cause: Cause) -> Self {
@@ -102,6 +120,12 @@ impl ApiError {
             .is_some_and(|code| code == StatusCode::FORBIDDEN || code == StatusCode::UNAUTHORIZED)
     }
 
+    /// Whether the server knows who asks, and that one may not: 403.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        self.status() == Some(StatusCode::FORBIDDEN)
+    }
+
     /// Whether the object is there already, or is not the one that was meant: 409.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
@@ -122,12 +146,18 @@ impl ApiError {
         }
     }
 
-    /// Whether the object or its API does not exist: 404, or 405 where a resource cannot be listed.
+    /// Whether the object or its API does not exist: 404, or 405 where a resource cannot be listed. A bundle that does
+    /// not hold it says nothing of the kind.
     #[must_use]
     pub fn is_absent(&self) -> bool {
-        self.status().is_some_and(|code| {
-            code == StatusCode::NOT_FOUND || code == StatusCode::METHOD_NOT_ALLOWED
-        })
+        match &self.cause {
+            Cause::Status { code, reason, .. } => {
+                let missing =
+                    *code == StatusCode::NOT_FOUND || *code == StatusCode::METHOD_NOT_ALLOWED;
+                missing && reason != NOT_COLLECTED
+            }
+            _ => false,
+        }
     }
 
     /// Why data is therefore missing.
@@ -156,11 +186,16 @@ impl ApiError {
             status.message
         };
         let continue_token = Some(status.metadata.r#continue).filter(|token| !token.is_empty());
+        let causes = &status.details.causes;
+        let reason = match causes.iter().any(|cause| cause.reason == NOT_COLLECTED) {
+            true => NOT_COLLECTED.to_owned(),
+            false => status.reason,
+        };
         Self::new(
             request,
             Cause::Status {
                 code,
-                reason: status.reason,
+                reason,
                 message,
                 continue_token,
             },

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use http::StatusCode;
@@ -10,6 +10,8 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::api::{Api, AttachParams, AttachedProcess};
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::error::chain;
 use super::{ApiError, Cause, Cluster};
@@ -70,52 +72,62 @@ pub enum ExecError {
     Taker(#[from] CollectError),
 }
 
-/// Bytes read at once, and held at most for each stream.
+/// How a command's output ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Ended {
+    /// How the command did.
+    pub exit: Exit,
+    /// How long the last few megabytes of output had to wait for the one that takes it. A container runtime lets go of
+    /// what has not been taken two seconds after a command's end, and calls it a success (`delete` of an exec in
+    /// containerd's runc shim).
+    pub held_up: Duration,
+}
+
+impl Ended {
+    /// Whether the end of the output may be missing though the command is said to have succeeded.
+    #[must_use]
+    pub fn may_be_short(&self) -> bool {
+        self.held_up >= Duration::from_secs(1)
+    }
+}
+
+/// Bytes read at once, and held at most for each stream by the client.
 const PIECE: usize = 64 * 1024;
+
+/// Pieces read ahead of the one that takes them: 8 MiB.
+const AHEAD: usize = 128;
+
+/// What came from the connection, in order; the end is the last.
+enum Came {
+    Piece(Stream, Vec<u8>),
+    End(Result<Ended, ApiError>),
+}
 
 impl Cluster {
     /// Runs a command without input and gives what it writes to `each`, as it comes. It takes as long as the
-    /// command does: the caller sets the deadline.
+    /// command does: the caller sets the deadline. The connection is read ahead of `each` by up to 8 MiB.
     pub async fn exec(
         &self,
         command: &Command<'_>,
         mut each: impl FnMut(Stream, &[u8]) -> Result<(), CollectError> + Send,
-    ) -> Result<Exit, ExecError> {
+    ) -> Result<Ended, ExecError> {
         let request = format!(
             "exec in container {:?} of pod {}/{}",
             command.container, command.namespace, command.pod
         );
-        let mut process = self.attach(command, &request).await?;
-        let (mut stdout, mut stderr) = (process.stdout(), process.stderr());
-        let mut told = process.take_status();
-        let mut ended = None;
-        let mut buffers = (vec![0; PIECE], vec![0; PIECE]);
-        while ended.is_none() || stdout.is_some() || stderr.is_some() {
-            tokio::select! {
-                read = piece(&mut stdout, &mut buffers.0) => match read {
-                    0 => stdout = None,
-                    length => each(Stream::Out, &buffers.0[..length])?,
-                },
-                read = piece(&mut stderr, &mut buffers.1) => match read {
-                    0 => stderr = None,
-                    length => each(Stream::Err, &buffers.1[..length])?,
-                },
-                status = status(&mut told), if ended.is_none() => {
-                    if status.is_none() {
-                        // The connection broke: nobody closes the streams, and what came is in their buffers.
-                        while let Some(length @ 1..) = piece(&mut stdout, &mut buffers.0).now_or_never() {
-                            each(Stream::Out, &buffers.0[..length])?;
-                        }
-                        while let Some(length @ 1..) = piece(&mut stderr, &mut buffers.1).now_or_never() {
-                            each(Stream::Err, &buffers.1[..length])?;
-                        }
-                        return Err(broken(process, request).await.into());
-                    }
-                    ended = status;
-                }
+        let process = self.attach(command, &request).await?;
+        let (sender, mut came) = mpsc::channel(AHEAD);
+        // A task of its own: the connection is read while `each` is at work.
+        let _reader = AbortOnDropHandle::new(tokio::spawn(read(process, request.clone(), sender)));
+        while let Some(next) = came.recv().await {
+            match next {
+                Came::Piece(stream, bytes) => each(stream, &bytes)?,
+                Came::End(ended) => return Ok(ended?),
             }
         }
-        Ok(ended.map_or(Exit::Success, exit))
+        let lost = "the task that read the connection was lost".to_owned();
+        Err(ApiError::new(&request, Cause::Connection(lost)).into())
     }
 
     async fn attach(
@@ -139,6 +151,93 @@ impl Cluster {
             Ok(Err(error)) => Err(ApiError::new(request, Cause::Connection(chain(&error)))),
             Err(_) => Err(ApiError::new(request, Cause::Deadline(limit))),
         }
+    }
+}
+
+/// Reads both streams and the status to their end. Where the receiver is gone nobody wants to know.
+async fn read(mut process: AttachedProcess, request: String, sender: mpsc::Sender<Came>) {
+    let (mut stdout, mut stderr) = (process.stdout(), process.stderr());
+    let mut told = process.take_status();
+    let mut ended = None;
+    let mut buffers = (vec![0; PIECE], vec![0; PIECE]);
+    let mut queue = Queue {
+        sender,
+        waits: Waits::default(),
+    };
+    while ended.is_none() || stdout.is_some() || stderr.is_some() {
+        tokio::select! {
+            read = piece(&mut stdout, &mut buffers.0) => match read {
+                0 => stdout = None,
+                length => queue.push(Stream::Out, &buffers.0[..length]).await,
+            },
+            read = piece(&mut stderr, &mut buffers.1) => match read {
+                0 => stderr = None,
+                length => queue.push(Stream::Err, &buffers.1[..length]).await,
+            },
+            status = status(&mut told), if ended.is_none() => {
+                if status.is_none() {
+                    // The connection broke: nobody closes the streams, and what came is in their buffers.
+                    while let Some(length @ 1..) = piece(&mut stdout, &mut buffers.0).now_or_never() {
+                        queue.push(Stream::Out, &buffers.0[..length]).await;
+                    }
+                    while let Some(length @ 1..) = piece(&mut stderr, &mut buffers.1).now_or_never() {
+                        queue.push(Stream::Err, &buffers.1[..length]).await;
+                    }
+                    let error = broken(process, request).await;
+                    return queue.end(Err(error)).await;
+                }
+                ended = status;
+            }
+        }
+    }
+    let ended = Ended {
+        exit: ended.map_or(Exit::Success, exit),
+        held_up: queue.waits.latest(),
+    };
+    queue.end(Ok(ended)).await;
+}
+
+/// Hands pieces on and knows how long the latest had to wait.
+struct Queue {
+    sender: mpsc::Sender<Came>,
+    waits: Waits,
+}
+
+impl Queue {
+    async fn push(&mut self, stream: Stream, bytes: &[u8]) {
+        let started = Instant::now();
+        let _ = self.sender.send(Came::Piece(stream, bytes.to_vec())).await;
+        self.waits.add(bytes.len(), started.elapsed());
+    }
+
+    async fn end(self, ended: Result<Ended, ApiError>) {
+        let _ = self.sender.send(Came::End(ended)).await;
+    }
+}
+
+/// How long the latest output had to wait: that of this stretch and of the one before it.
+#[derive(Default)]
+struct Waits {
+    /// Bytes of this stretch.
+    bytes: usize,
+    waited: [Duration; 2],
+}
+
+impl Waits {
+    /// A stretch of output: more than pipes, kubelet and API server hold between a command and us.
+    const STRETCH: usize = 4 << 20;
+
+    fn add(&mut self, bytes: usize, waited: Duration) {
+        if self.bytes >= Self::STRETCH {
+            self.bytes = 0;
+            self.waited = [Duration::ZERO, self.waited[0]];
+        }
+        self.bytes += bytes;
+        self.waited[0] += waited;
+    }
+
+    fn latest(&self) -> Duration {
+        self.waited.iter().sum()
     }
 }
 
@@ -191,5 +290,31 @@ fn exit(status: Status) -> Exit {
     match code {
         Some(code) => Exit::Code(code),
         None => Exit::Failed(status.message.unwrap_or_else(|| "unknown error".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_latest_waits_count() {
+        let second = Duration::from_secs(1);
+        let mut waits = Waits::default();
+        waits.add(PIECE, second);
+        assert_eq!(waits.latest(), second);
+        waits.add(Waits::STRETCH, Duration::ZERO);
+        waits.add(PIECE, second);
+        assert_eq!(
+            waits.latest(),
+            2 * second,
+            "the stretch before still counts"
+        );
+        waits.add(Waits::STRETCH, Duration::ZERO);
+        waits.add(PIECE, Duration::ZERO);
+        assert_eq!(waits.latest(), second);
+        waits.add(Waits::STRETCH, Duration::ZERO);
+        waits.add(PIECE, Duration::ZERO);
+        assert_eq!(waits.latest(), Duration::ZERO);
     }
 }

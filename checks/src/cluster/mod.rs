@@ -31,7 +31,7 @@ pub use connect::{ConnectError, Options, Secret};
 pub use discovery::{Discovery, Group, GroupVersion, Resource, ResourceList};
 pub(crate) use error::chain;
 pub use error::{ApiError, Cause};
-pub use exec::{Command, ExecError, Exit, Stream};
+pub use exec::{Command, Ended, ExecError, Exit, Stream};
 pub use list::{ListError, Listed, Listing};
 pub use request::{Answer, Tally, Timing, segment};
 use request::{Call, SharedTally, target};

@@ -97,6 +97,9 @@ struct Named {
 /// The most that is taken from one command, both streams together.
 const LONGEST: u64 = 1 << 30;
 
+const MAY_BE_SHORT: &str = "the end may be missing: the output came faster than it could be taken, and container \
+    runtimes drop what is left two seconds after a command ends; have the command print less";
+
 #[async_trait]
 impl Collector for Named {
     fn title(&self) -> String {
@@ -249,13 +252,18 @@ impl Named {
             file.map_or(Ok(()), |file| file.finish(output))?;
         }
         output.done(stdout.as_str());
+        if let Ok(ended) = &ended
+            && ended.may_be_short()
+        {
+            output.gap(stdout.as_str(), GapReason::Failed, MAY_BE_SHORT);
+        }
         let failure = match ended {
-            Ok(Exit::Success) => return Ok(()),
-            Ok(exit) => {
+            Ok(ended) if ended.exit == Exit::Success => return Ok(()),
+            Ok(ended) => {
                 if !printed {
-                    output.gap(stdout.as_str(), GapReason::Failed, &exit);
+                    output.gap(stdout.as_str(), GapReason::Failed, &ended.exit);
                 }
-                exit.to_string()
+                ended.exit.to_string()
             }
             Err(ExecError::Api(error)) => {
                 output.gap(stdout.as_str(), error.gap_reason(), &error);

@@ -129,7 +129,7 @@ fn only_what_the_cluster_had_is_found() {
 }
 
 #[test]
-fn without_a_record_the_files_tell() {
+fn without_a_record_the_files_tell_and_kubernetes_own_kinds_stand_beside() {
     let definition = json!({
         "metadata": { "name": "widgets.example.com" },
         "spec": {
@@ -163,8 +163,26 @@ fn without_a_record_the_files_tell() {
         .iter()
         .map(|group| &group["name"])
         .collect();
-    assert_eq!(names, ["apiextensions.k8s.io", "apps", "example.com"]);
-    assert_eq!(get(&api, "/api/v1").json()["resources"], json!([]));
+    for name in ["apiextensions.k8s.io", "apps", "example.com"] {
+        assert!(
+            names.iter().any(|group| *group == name),
+            "{name}: {names:?}"
+        );
+    }
+    // Whether the cluster had Pods nobody wrote down; a client that is not told of them would call them absent.
+    let core = get(&api, "/api/v1").json();
+    let plural = |name: &str| {
+        core["resources"]
+            .as_array()
+            .is_some_and(|list| list.iter().any(|each| each["name"] == name))
+    };
+    assert!(plural("pods") && plural("nodes"), "{core}");
+    let refusal = get(&api, "/api/v1/pods");
+    assert_eq!(
+        refusal.json()["details"]["causes"][0]["reason"],
+        "NotCollected"
+    );
+    assert_eq!(refusal.failure().0, 404);
     let widgets = get(&api, "/apis/example.com/v1").json();
     assert_eq!(
         widgets["resources"],
@@ -228,7 +246,10 @@ fn broken_discovery_is_noted_and_replaced() {
         ("cluster-resources/pods/a.json", list("Pod", "v1", &[])),
     ]);
     assert_eq!(api.notes().count(), 2);
-    assert_eq!(get(&api, "/api/v1").json()["resources"][0]["name"], "pods");
+    let core = get(&api, "/api/v1").json();
+    let resources = core["resources"].as_array().expect("a list");
+    assert!(resources.iter().any(|resource| resource["name"] == "pods"));
+    assert_eq!(get(&api, "/api/v1/namespaces/a/pods").names(), [""; 0]);
 }
 
 #[test]

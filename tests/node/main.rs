@@ -8,6 +8,7 @@
 )]
 
 mod collect;
+mod exec;
 #[path = "../live/fixture.rs"]
 mod fixture;
 mod rig;

@@ -1,18 +1,16 @@
 //! `assay redact` and `support-bundle redact`: a bundle in, a masked bundle out.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 use bundle::manifest::{self, Ending, Manifest};
-use bundle::{ArchiveWriter, BundlePath, Files, Profile, Redactor, WriterOptions};
+use bundle::{ArchiveWriter, BundlePath, Files, Profile, Redactor};
 use jiff::Timestamp;
 
 use super::own::{self, Global};
 use super::{Done, Failure, load, open, print, say};
 use crate::exit::Exit;
 use crate::pipeline;
-use crate::storage::{DiskSpool, NewArchive, Threads, folder_of};
 
 /// Flags of `assay redact`.
 #[derive(Debug, clap::Args)]
@@ -80,7 +78,12 @@ fn redact(path: &Path, output: Option<&Path>, redactor: Redactor) -> Result<Path
         Some(output) => output.to_owned(),
         None => default_output(path)?,
     };
-    let written = write(&files, &output, redactor);
+    let collected_at = files.collected_at();
+    let root = files.root().filter(|root| !root.is_empty());
+    let root = root.map_or_else(|| pipeline::root_of(&output), str::to_owned);
+    let writer = pipeline::create(&output, root, collected_at, Some(redactor))?;
+    let written = write(&files, &writer)
+        .with_context(|| format!("failed to write the bundle {}", output.display()));
     if written.is_err() {
         // Half a bundle under its final name would be taken for a whole one.
         let _ = std::fs::remove_file(&output);
@@ -110,24 +113,13 @@ fn default_output(path: &Path) -> anyhow::Result<PathBuf> {
     ))
 }
 
-fn write(files: &Files, output: &Path, redactor: Redactor) -> anyhow::Result<()> {
-    let attempt = || format!("failed to create the bundle {}", output.display());
-    let file = NewArchive::create(output).with_context(attempt)?;
-    let collected_at = files.collected_at();
-    let root = files.root().filter(|root| !root.is_empty());
-    let options = WriterOptions::new(
-        root.map_or_else(|| pipeline::root_of(output), str::to_owned),
-        collected_at.as_second(),
-        Arc::new(DiskSpool::new(folder_of(output))),
-        Arc::new(Threads::new()),
-    );
-    let writer = ArchiveWriter::new(Box::new(file), redactor, options).with_context(attempt)?;
+fn write(files: &Files, writer: &ArchiveWriter) -> anyhow::Result<()> {
     let version = files.paths().find(|path| path.as_str() == VERSION);
     for path in version
         .into_iter()
         .chain(files.paths().filter(|path| path.as_str() != VERSION))
     {
-        copy(files, path, &writer)?;
+        copy(files, path, writer)?;
     }
     for path in manifest::AFTER_ANALYSIS {
         let path = BundlePath::new(path)?;
@@ -137,13 +129,13 @@ fn write(files: &Files, output: &Path, redactor: Redactor) -> anyhow::Result<()>
         {
             writer
                 .copy_from(&path, &mut &bytes[..])
-                .with_context(attempt)?;
+                .with_context(|| format!("failed to copy {path}"))?;
         }
     }
     let mut manifest = files.manifest().cloned().unwrap_or_else(|| Manifest {
         format: manifest::FORMAT,
         tool: concat!("assay ", env!("CARGO_PKG_VERSION")).to_owned(),
-        collected_at,
+        collected_at: files.collected_at(),
         finished_at: Timestamp::now(),
         ending: Ending::Complete,
         redaction: manifest::Redaction::default(),
@@ -151,7 +143,7 @@ fn write(files: &Files, output: &Path, redactor: Redactor) -> anyhow::Result<()>
         lost: Vec::new(),
     });
     manifest.redaction = writer.redaction();
-    writer.finish(&manifest).with_context(attempt)?;
+    writer.finish(&manifest)?;
     if let Some((path, reason)) = manifest.redaction.withheld.iter().next() {
         say(&format!(
             "warning: {} files could not be redacted and are left out; the first: {path}: {reason}",

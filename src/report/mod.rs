@@ -11,7 +11,7 @@ pub mod troubleshoot;
 use std::path::PathBuf;
 
 use analyzers::{Evaluation, Finding, Scope, Verdict};
-use bundle::manifest::{CollectorRecord, GapReason, Outcome};
+use bundle::manifest::{CollectorRecord, Gap, GapReason, Outcome};
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -27,6 +27,8 @@ pub struct Report {
     pub unresolved: Vec<Unresolved>,
     /// What the collectors did; empty for an offline analysis.
     pub records: Vec<CollectorRecord>,
+    /// Files that the bundle could not take and that no collector's record tells of; empty for an offline analysis.
+    pub lost: Vec<Gap>,
     /// The bundle, where one was written or read.
     pub bundle: Option<PathBuf>,
 }
@@ -145,7 +147,10 @@ impl Report {
     #[must_use]
     pub fn exit(&self) -> Exit {
         self.verdict_exit().and(
-            if self.unknown().next().is_some() || self.incomplete().next().is_some() {
+            if self.unknown().next().is_some()
+                || self.incomplete().next().is_some()
+                || !self.lost.is_empty()
+            {
                 Exit::Unknown
             } else {
                 Exit::Pass

@@ -4,6 +4,7 @@
 //! verdict is the offline verdict. Whatever ends the run early (a deadline, a signal, a full disk), the archive
 //! is closed with what it has, judged, and says what is missing.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -85,7 +86,8 @@ pub(crate) fn create(
     redactor: Option<Redactor>,
 ) -> anyhow::Result<ArchiveWriter> {
     let attempt = || format!("failed to create the bundle {}", path.display());
-    let file = NewArchive::create(path).with_context(attempt)?;
+    let file =
+        NewArchive::create(path).map_err(|error| with_advice(error).context(attempt()))?;
     let options = WriterOptions::new(
         root,
         collected_at.as_second(),
@@ -100,6 +102,19 @@ pub(crate) fn create(
         let _ = std::fs::remove_file(path);
     }
     writer.with_context(attempt)
+}
+
+/// What to do about a file that cannot be created.
+fn with_advice(error: io::Error) -> anyhow::Error {
+    use io::ErrorKind::{AlreadyExists, NotFound, PermissionDenied, ReadOnlyFilesystem};
+    let advice = match error.kind() {
+        AlreadyExists => "choose another name, or remove the file that is there",
+        NotFound | PermissionDenied | ReadOnlyFilesystem => {
+            "write it to a folder that is there and can be written"
+        }
+        _ => return error.into(),
+    };
+    anyhow::anyhow!("{error}: {advice}")
 }
 
 /// The archive's single top folder: its file name without the ending.

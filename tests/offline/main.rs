@@ -9,6 +9,7 @@ mod bad_input;
 mod command_line;
 mod dropin;
 mod fixture;
+mod hostile;
 mod interrupted;
 mod secrets;
 mod verdicts;

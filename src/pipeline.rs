@@ -86,8 +86,7 @@ pub(crate) fn create(
     redactor: Option<Redactor>,
 ) -> anyhow::Result<ArchiveWriter> {
     let attempt = || format!("failed to create the bundle {}", path.display());
-    let file =
-        NewArchive::create(path).map_err(|error| with_advice(error).context(attempt()))?;
+    let file = NewArchive::create(path).map_err(|error| with_advice(error).context(attempt()))?;
     let options = WriterOptions::new(
         root,
         collected_at.as_second(),
@@ -109,9 +108,7 @@ fn with_advice(error: io::Error) -> anyhow::Error {
     use io::ErrorKind::{AlreadyExists, NotFound, PermissionDenied, ReadOnlyFilesystem};
     let advice = match error.kind() {
         AlreadyExists => "choose another name, or remove the file that is there",
-        NotFound | PermissionDenied | ReadOnlyFilesystem => {
-            "write it to a folder that is there and can be written"
-        }
+        NotFound | PermissionDenied | ReadOnlyFilesystem => "write it to another folder",
         _ => return error.into(),
     };
     anyhow::anyhow!("{error}: {advice}")

@@ -11,3 +11,4 @@ mod collect;
 #[path = "../live/fixture.rs"]
 mod fixture;
 mod rig;
+mod run_pod;

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use analyzers::Check;
 use anyhow::Context as _;
+use bundle::archive::LossKind;
 use bundle::manifest::{self, CollectorRecord, Ending, Manifest};
 use bundle::{ArchiveWriter, BundlePath, Redactor, WriterOptions};
 use checks::run::{Observer, Planned, Settings, Stop};
@@ -191,6 +192,14 @@ impl Close {
             .flush(Arc::new(file), manifest.clone())
             .with_context(|| format!("failed to read back {}", self.output.display()))?;
         let lost = files.manifest().map_or_else(Vec::new, |it| it.lost.clone());
+        if manifest.ending == Ending::Complete {
+            // The disk may be full only when the last block is written out.
+            let full = writer.losses().into_iter().find_map(|loss| match loss.kind {
+                LossKind::Output(detail) => Some(detail),
+                _ => None,
+            });
+            manifest.ending = full.map_or(Ending::Complete, Ending::Output);
+        }
         let analysis = Instant::now();
         let evaluations = analyzers::evaluate(checks, &files);
         let each = milliseconds(analysis) / evaluations.len().max(1) as u64;

@@ -136,7 +136,7 @@ spec:
       - pass: {message: some}
   - textAnalyze:
       checkName: Logs
-      fileName: logs/**/*.log
+      fileName: logs/*/*.log
       regex: panic
       outcomes:
       - fail: {when: 'true', message: it panics}

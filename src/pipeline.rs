@@ -194,10 +194,13 @@ impl Close {
         let lost = files.manifest().map_or_else(Vec::new, |it| it.lost.clone());
         if manifest.ending == Ending::Complete {
             // The disk may be full only when the last block is written out.
-            let full = writer.losses().into_iter().find_map(|loss| match loss.kind {
-                LossKind::Output(detail) => Some(detail),
-                _ => None,
-            });
+            let full = writer
+                .losses()
+                .into_iter()
+                .find_map(|loss| match loss.kind {
+                    LossKind::Output(detail) => Some(detail),
+                    _ => None,
+                });
             manifest.ending = full.map_or(Ending::Complete, Ending::Output);
         }
         let analysis = Instant::now();

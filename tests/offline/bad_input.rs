@@ -89,6 +89,19 @@ fn a_spec_of_a_hundred_megabytes_is_refused_unread() {
 }
 
 #[test]
+fn a_stream_without_end_is_no_spec() {
+    let bench = Bench::new();
+    let zeros = || std::fs::File::open("/dev/zero").expect("the zero device");
+    Bench::run(bench.assay().args(["preflight", "-"]).stdin(zeros()))
+        .exits(2)
+        .says(&["16 MiB"]);
+    bench
+        .assay_run(["preflight", "/dev/zero"])
+        .exits(2)
+        .says(&["/dev/zero", "16 MiB"]);
+}
+
+#[test]
 fn a_spec_that_is_not_there() {
     let bench = Bench::new();
     bench

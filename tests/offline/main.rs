@@ -8,6 +8,7 @@
 mod bad_input;
 mod command_line;
 mod dropin;
+mod faults;
 mod fixture;
 mod hostile;
 mod interrupted;

@@ -137,13 +137,16 @@ impl Files {
         let times = entries.values().map(Node::modified);
         let newest = times.max().unwrap_or(0);
         let folder_links = folder_links(&entries);
-        let mut gaps = manifest.as_ref().map(gaps_of).unwrap_or_default();
+        let recorded = manifest.as_ref().map(gaps_of).unwrap_or_default();
+        let found = problems.iter().flat_map(Problem::gaps);
+        let found = found.map(|gap| (Pattern::new(&gap.path, Dialect::Gap), gap));
+        let mut gaps = Vec::new();
         let mut unseen = None;
-        for gap in problems.iter().flat_map(Problem::gaps) {
-            if gap.path == UNKNOWN {
+        for (pattern, gap) in recorded.into_iter().chain(found) {
+            if gap.path == UNKNOWN && gap.reason == GapReason::Malformed {
                 unseen.get_or_insert(gap);
             } else {
-                gaps.push((Pattern::new(&gap.path, Dialect::Gap), gap));
+                gaps.push((pattern, gap));
             }
         }
         Self {

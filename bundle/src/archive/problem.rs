@@ -159,9 +159,10 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// The files that may have been collected and cannot be seen because of it, as gaps; `**` where nobody knows
-    /// which.
-    pub(crate) fn gaps(&self) -> Vec<Gap> {
+    /// The files that may have been collected and cannot be seen because of it, as gaps of a manifest; `**` where
+    /// nobody knows which.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<Gap> {
         let gap = |path: String| Gap {
             path,
             reason: GapReason::Malformed,

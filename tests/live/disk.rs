@@ -112,7 +112,7 @@ fn titles(report: &Value, verdict: &str) -> Vec<String> {
         .collect()
 }
 
-fn preflight<'a>(output: &'a str) -> [&'a str; 6] {
+fn preflight(output: &str) -> [&str; 6] {
     [
         "preflight",
         "spec.yaml",

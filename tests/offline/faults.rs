@@ -211,47 +211,111 @@ fn pods(list: &[u8]) -> Vec<String> {
     names
 }
 
-#[test]
-fn one_fault_costs_one_answer() {
+/// Faults that a second try mends, with the exit code: a list that had to be started over may not be of one moment,
+/// and that is said.
+const MENDED: [(&str, i32, Decision); 3] = [
+    ("busy", 0, |path, count, _| {
+        if is_list_of_pods(path) && count == 0 {
+            Fault::Status(429, "TooManyRequests", "please come again")
+        } else {
+            Fault::None
+        }
+    }),
+    ("expired", 5, |path, count, document| {
+        if path.contains("continue=stale") {
+            return Fault::Status(410, "Expired", "the continue token is too old");
+        }
+        if !is_list_of_pods(path) || count > 0 {
+            return Fault::None;
+        }
+        let mut page = document.clone();
+        if let Some(items) = page["items"].as_array_mut() {
+            items.truncate(3);
+        }
+        page["metadata"]["continue"] = "stale".into();
+        Fault::Document(page)
+    }),
+    ("broken off", 0, |path, count, _| {
+        if is_list_of_pods(path) && count == 0 {
+            Fault::Half
+        } else {
+            Fault::None
+        }
+    }),
+];
+
+/// Faults that stay: which check they leave without an answer, what the manifest says, and the exit code.
+const LASTING: [(&str, Decision, &str, &str, i32); 4] = [
+    (
+        "malformed item",
+        |path, _, document| {
+            if !is_list_of_pods(path) {
+                return Fault::None;
+            }
+            // In the pod of the namespace that is asked about.
+            let text = document.to_string();
+            Fault::Bytes(text.replace("\"velero-", "nonsense\"velero-").into_bytes())
+        },
+        "Pods",
+        "pods",
+        5,
+    ),
+    (
+        "refused kind",
+        |path, _, _| {
+            if path.starts_with("api/v1/nodes") {
+                Fault::Status(403, "Forbidden", "nodes is forbidden")
+            } else {
+                Fault::None
+            }
+        },
+        "Nodes",
+        "nodes",
+        5,
+    ),
+    (
+        "failing kind",
+        |path, _, _| {
+            if path.starts_with("api/v1/nodes") {
+                Fault::Status(500, "InternalError", "etcdserver: request timed out")
+            } else {
+                Fault::None
+            }
+        },
+        "Nodes",
+        "etcdserver: request timed out",
+        5,
+    ),
+    (
+        "pod that vanishes",
+        |path, _, _| {
+            if path.contains("/pods/mlflow-") && path.contains("/log?") {
+                Fault::Status(404, "NotFound", "pods \"mlflow\" not found")
+            } else {
+                Fault::None
+            }
+        },
+        "Logs",
+        "not found",
+        // What is not there any more is no failure: there is nothing to judge.
+        0,
+    ),
+];
+
+/// A bench with the spec and the recorded cluster, and what the undisturbed run says and bundles.
+fn undisturbed() -> (Bench, Served, Value, BTreeMap<String, Vec<u8>>) {
     let bench = Bench::new();
     bench.write("spec.yaml", SPEC);
     let served = Served::start(&bench, &recorded());
     let whole = preflight(&bench, &served.kubeconfig, "whole").exits(0);
-    let expected = verdicts(&whole.json());
-    let of_whole = members(&bench.work().join("whole.tar.gz"));
+    let members = members(&bench.work().join("whole.tar.gz"));
+    (bench, served, verdicts(&whole.json()), members)
+}
 
-    // Faults that a second try mends. A list that had to be started over may not be of one moment: that is said.
-    let mended: [(&str, i32, Decision); 3] = [
-        ("busy", 0, |path, count, _| {
-            if is_list_of_pods(path) && count == 0 {
-                Fault::Status(429, "TooManyRequests", "please come again")
-            } else {
-                Fault::None
-            }
-        }),
-        ("expired", 5, |path, count, document| {
-            if path.contains("continue=stale") {
-                return Fault::Status(410, "Expired", "the continue token is too old");
-            }
-            if !is_list_of_pods(path) || count > 0 {
-                return Fault::None;
-            }
-            let mut page = document.clone();
-            if let Some(items) = page["items"].as_array_mut() {
-                items.truncate(3);
-            }
-            page["metadata"]["continue"] = "stale".into();
-            Fault::Document(page)
-        }),
-        ("broken off", 0, |path, count, _| {
-            if is_list_of_pods(path) && count == 0 {
-                Fault::Half
-            } else {
-                Fault::None
-            }
-        }),
-    ];
-    for (name, code, decide) in mended {
+#[test]
+fn what_a_second_try_mends_costs_nothing() {
+    let (bench, served, expected, of_whole) = undisturbed();
+    for (name, code, decide) in MENDED {
         let relay = Relay::start(&bench, &served, decide);
         let ran = preflight(&bench, &relay.kubeconfig, name).exits(code);
         let report = verdicts(&ran.json());
@@ -261,7 +325,8 @@ fn one_fault_costs_one_answer() {
         assert_eq!(titles(&report, "unknown").is_empty(), code == 0, "{name}");
         let found = members(&bench.work().join(format!("{name}.tar.gz")));
         for (path, bytes) in &of_whole {
-            if path.starts_with("cluster-resources/pods/") && path.ends_with(".json") {
+            let is_log = path.starts_with("cluster-resources/pods/logs/");
+            if path.starts_with("cluster-resources/pods/") && !is_log {
                 assert_eq!(pods(&found[path]), pods(bytes), "{name}: {path}");
             }
         }
@@ -273,65 +338,12 @@ fn one_fault_costs_one_answer() {
         };
         assert!(manifest.contains(told), "{name}: {manifest}");
     }
+}
 
-    // Faults that stay.
-    let lasting: [(&str, Decision, &str, &str, i32); 4] = [
-        (
-            "malformed item",
-            |path, _, document| {
-                if !is_list_of_pods(path) {
-                    return Fault::None;
-                }
-                // In the pod of the namespace that is asked about.
-                let text = document.to_string();
-                Fault::Bytes(text.replace("\"velero-", "nonsense\"velero-").into_bytes())
-            },
-            "Pods",
-            "pods",
-            5,
-        ),
-        (
-            "refused kind",
-            |path, _, _| {
-                if path.starts_with("api/v1/nodes") {
-                    Fault::Status(403, "Forbidden", "nodes is forbidden")
-                } else {
-                    Fault::None
-                }
-            },
-            "Nodes",
-            "nodes",
-            5,
-        ),
-        (
-            "failing kind",
-            |path, _, _| {
-                if path.starts_with("api/v1/nodes") {
-                    Fault::Status(500, "InternalError", "etcdserver: request timed out")
-                } else {
-                    Fault::None
-                }
-            },
-            "Nodes",
-            "etcdserver: request timed out",
-            5,
-        ),
-        (
-            "pod that vanishes",
-            |path, _, _| {
-                if path.contains("/pods/mlflow-") && path.contains("/log?") {
-                    Fault::Status(404, "NotFound", "pods \"mlflow\" not found")
-                } else {
-                    Fault::None
-                }
-            },
-            "Logs",
-            "not found",
-            // What is not there any more is no failure: there is nothing to judge.
-            0,
-        ),
-    ];
-    for (name, decide, title, said, code) in lasting {
+#[test]
+fn what_stays_broken_costs_no_more_than_itself() {
+    let (bench, served, _, of_whole) = undisturbed();
+    for (name, decide, title, said, code) in LASTING {
         let relay = Relay::start(&bench, &served, decide);
         let ran = preflight(&bench, &relay.kubeconfig, name);
         let report = ran.json();

@@ -37,6 +37,13 @@ spec:
           - fail: {when: \"false\", message: it is not}
 ";
 
+/// What a redacted bundle holds besides.
+const EXPECTED: [&str; 3] = [
+    "cluster-info/cluster_version.json",
+    "manifest.json",
+    "version.yaml",
+];
+
 /// A member: name, type, content or link target.
 type Member<'a> = (&'a str, EntryType, &'a [u8]);
 
@@ -239,22 +246,19 @@ fn what_is_refused_is_named_and_the_rest_is_read() {
         fs::remove_file(bench.work().join("served-kubeconfig")).expect("the kubeconfig");
         assert_eq!(listing(bench.everything()), before, "{name}");
 
-        redact(&bench, &bundle).exits(0).says(&[said]);
         let output = bench.work().join("redacted.tar.gz");
-        let mut expected = vec![
-            "cluster-info/cluster_version.json",
-            "manifest.json",
-            "version.yaml",
-        ];
-        if is_read {
-            expected.insert(1, "logs/app.log");
-        }
+        redact(&bench, &bundle).exits(0).says(&[said]);
         let mut found = members(&output);
+        found.retain(|path, _| !EXPECTED.contains(&path.as_str()));
+        let mut more = Vec::new();
+        if is_read {
+            more.push("logs/app.log");
+        }
         if name == "a file through a link" {
             // Without the link the file is one like any other.
-            found.remove("logs/evil");
+            more.push("logs/evil");
         }
-        assert!(found.keys().eq(expected), "{name}: {:?}", found.keys());
+        assert!(found.keys().eq(more), "{name}: {:?}", found.keys());
         fs::remove_file(&output).expect("the redacted bundle");
         assert_eq!(listing(bench.everything()), before, "{name}");
     }

@@ -127,13 +127,6 @@ spec:
       outcomes:
       - fail: {when: '== Failed', message: failed}
       - pass: {message: not failed}
-  - deploymentStatus:
-      checkName: Deployment
-      name: absent
-      namespace: NAMESPACE
-      outcomes:
-      - fail: {when: '< 1', message: none}
-      - pass: {message: some}
   - textAnalyze:
       checkName: Logs
       fileName: logs/*/*.log

@@ -258,9 +258,10 @@ spec:
         "get namespace serve-collected -o yaml",
         "get node kwok-0 -o jsonpath={.status.capacity}",
         "get serviceaccounts -o name",
-        "logs web -c main",
-        "logs web -c sidecar",
+        // The lines after the one that holds a password.
+        "logs web -c main --tail=2",
         "logs web -c sidecar --tail=1",
+        "logs web -c sidecar --previous --tail=2",
         "version -o jsonpath={.serverVersion.gitVersion}",
         "auth can-i list pods",
         // What is not there.

@@ -261,7 +261,6 @@ spec:
         // The lines after the one that holds a password.
         "logs web -c main --tail=2",
         "logs web -c sidecar --tail=1",
-        "logs web -c sidecar --previous --tail=2",
         "version -o jsonpath={.serverVersion.gitVersion}",
         "auth can-i list pods",
         // What is not there.

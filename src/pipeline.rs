@@ -4,12 +4,14 @@
 //! verdict is the offline verdict. Whatever ends the run early (a deadline, a signal, a full disk), the archive
 //! is closed with what it has, judged, and says what is missing.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use analyzers::Check;
 use anyhow::Context as _;
+use bundle::archive::LossKind;
 use bundle::manifest::{self, CollectorRecord, Ending, Manifest};
 use bundle::{ArchiveWriter, BundlePath, Redactor, WriterOptions};
 use checks::run::{Observer, Planned, Settings, Stop};
@@ -47,7 +49,10 @@ pub struct Run {
 pub async fn run(mut run: Run, observer: &Observer, stop: &Stop) -> anyhow::Result<Report> {
     let started = Instant::now();
     let collected_at = Timestamp::now();
-    let writer = Arc::new(create(&run.output, run.redactor.take(), collected_at)?);
+    let redactor = run.redactor.take();
+    let root = root_of(&run.output);
+    let writer = create(&run.output, root, collected_at, redactor)?;
+    let writer = Arc::new(writer);
     write(&writer, "version.yaml", version_yaml().as_bytes())?;
     let ran = checks::run::run(
         &run.plan,
@@ -73,15 +78,18 @@ pub async fn run(mut run: Run, observer: &Observer, stop: &Stop) -> anyhow::Resu
         .context("the analysis ended unexpectedly")?
 }
 
-fn create(
+/// Begins the archive at `path`, which must not exist, with `root` as its top folder. Where that fails, no file is
+/// left that would be taken for a bundle.
+pub(crate) fn create(
     path: &Path,
-    redactor: Option<Redactor>,
+    root: String,
     collected_at: Timestamp,
+    redactor: Option<Redactor>,
 ) -> anyhow::Result<ArchiveWriter> {
     let attempt = || format!("failed to create the bundle {}", path.display());
-    let file = NewArchive::create(path).with_context(attempt)?;
+    let file = NewArchive::create(path).map_err(|error| with_advice(error).context(attempt()))?;
     let options = WriterOptions::new(
-        root_of(path),
+        root,
         collected_at.as_second(),
         Arc::new(DiskSpool::new(folder_of(path))),
         Arc::new(Threads::new()),
@@ -90,7 +98,21 @@ fn create(
         Some(redactor) => ArchiveWriter::new(Box::new(file), redactor, options),
         None => ArchiveWriter::unredacted(Box::new(file), options),
     };
+    if writer.is_err() {
+        let _ = std::fs::remove_file(path);
+    }
     writer.with_context(attempt)
+}
+
+/// What to do about a file that cannot be created.
+fn with_advice(error: io::Error) -> anyhow::Error {
+    use io::ErrorKind::{AlreadyExists, NotFound, PermissionDenied, ReadOnlyFilesystem};
+    let advice = match error.kind() {
+        AlreadyExists => "choose another name, or remove the file that is there",
+        NotFound | PermissionDenied | ReadOnlyFilesystem => "write it to another folder",
+        _ => return error.into(),
+    };
+    anyhow::anyhow!("{error}: {advice}")
 }
 
 /// The archive's single top folder: its file name without the ending.
@@ -169,6 +191,18 @@ impl Close {
         let files = writer
             .flush(Arc::new(file), manifest.clone())
             .with_context(|| format!("failed to read back {}", self.output.display()))?;
+        let lost = files.manifest().map_or_else(Vec::new, |it| it.lost.clone());
+        if manifest.ending == Ending::Complete {
+            // The disk may be full only when the last block is written out.
+            let full = writer
+                .losses()
+                .into_iter()
+                .find_map(|loss| match loss.kind {
+                    LossKind::Output(detail) => Some(detail),
+                    _ => None,
+                });
+            manifest.ending = full.map_or(Ending::Complete, Ending::Output);
+        }
         let analysis = Instant::now();
         let evaluations = analyzers::evaluate(checks, &files);
         let each = milliseconds(analysis) / evaluations.len().max(1) as u64;
@@ -177,6 +211,7 @@ impl Close {
             .map(|evaluation| AnalyzerTiming::of(evaluation, each))
             .collect();
         let mut report = Report::new(name, evaluations, manifest.collectors.clone());
+        report.lost = lost;
         let entries = troubleshoot::entries(&report);
         write(
             writer,

@@ -101,6 +101,7 @@ impl ArchiveFile for NewArchive {
     /// Blocks set aside in a nameless file beside the archive: blocks beyond the archive's own end would be
     /// used up as it grows.
     fn reserve(&mut self, bytes: u64) -> io::Result<()> {
+        self.reserve = None;
         let reserve = tempfile::tempfile_in(&self.folder)?;
         #[cfg(target_os = "linux")]
         match rustix::fs::fallocate(&reserve, rustix::fs::FallocateFlags::empty(), 0, bytes) {

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use syntax::glob::FileGlob;
 
 use crate::archive::Problem;
+use crate::archive::UNKNOWN;
 use crate::archive::contents::{Content, Contents, Listing, Node};
 use crate::manifest::{Gap, GapReason, Manifest};
 use crate::overlap::{Dialect, Pattern};
@@ -39,6 +40,8 @@ pub struct Files {
     newest: i64,
     manifest: Option<Manifest>,
     gaps: Vec<(Pattern, Gap)>,
+    /// Why any file that is not there may have been collected all the same: the archive is damaged.
+    unseen: Option<Gap>,
     problems: Vec<Problem>,
     document_bytes: u64,
     decoded: Mutex<HashMap<(BundlePath, TypeId), Arc<Decoded>>>,
@@ -134,8 +137,21 @@ impl Files {
         let times = entries.values().map(Node::modified);
         let newest = times.max().unwrap_or(0);
         let folder_links = folder_links(&entries);
+        let recorded = manifest.as_ref().map(gaps_of).unwrap_or_default();
+        let found = problems.iter().flat_map(Problem::gaps);
+        let found = found.map(|gap| (Pattern::new(&gap.path, Dialect::Gap), gap));
+        let mut gaps = Vec::new();
+        let mut unseen = None;
+        for (pattern, gap) in recorded.into_iter().chain(found) {
+            if gap.path == UNKNOWN && gap.reason == GapReason::Malformed {
+                unseen.get_or_insert(gap);
+            } else {
+                gaps.push((pattern, gap));
+            }
+        }
         Self {
-            gaps: manifest.as_ref().map(gaps_of).unwrap_or_default(),
+            gaps,
+            unseen,
             entries,
             reports,
             folder_links,
@@ -301,13 +317,17 @@ impl Files {
     }
 
     /// The gaps whose files could have matched `pattern` (a path or a glob as in [`Files::glob`]): what an
-    /// analyzer that reads "all of them" has not seen. Files that redaction withheld are among them.
+    /// analyzer that reads "all of them" has not seen. Files that redaction withheld are among them. In an archive
+    /// that is truncated or damaged, anything that is not there may have been.
     pub fn gaps<'a>(&'a self, pattern: &str) -> impl Iterator<Item = &'a Gap> + use<'a> {
+        let unseen = self.unseen.as_ref();
+        let unseen = unseen.filter(|_| !self.entries.contains_key(pattern));
         let pattern = Pattern::new(pattern, Dialect::Go);
         self.gaps
             .iter()
             .filter(move |(gap, _)| gap.overlaps(&pattern))
             .map(|(_, gap)| gap)
+            .chain(unseen)
     }
 
     /// Compares everything that can be compared: checksums of the archive, digests and places of its index.

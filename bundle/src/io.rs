@@ -70,8 +70,8 @@ pub trait Source: Send + Sync {
 /// The archive file under construction.
 pub trait ArchiveFile: Write + Send {
     /// Sets `bytes` of the disk aside until [`ArchiveFile::release`], so that the tail still fits when the
-    /// disk is full: an unlinked, preallocated file beside the archive will do. Does nothing where the file
-    /// system cannot.
+    /// disk is full: an unlinked, preallocated file beside the archive will do. What was set aside before is
+    /// given back first. Does nothing where the file system cannot.
     fn reserve(&mut self, bytes: u64) -> io::Result<()>;
 
     /// Gives the reserve back before the tail is written.

@@ -460,6 +460,11 @@ impl KeptFile {
         }
     }
 
+    /// Takes back what came: the path is free again.
+    pub fn discard(&mut self) {
+        drop(locked(&self.file).take());
+    }
+
     /// Ends the file: it is whole.
     pub fn finish(self, output: &Output) -> Result<(), CollectError> {
         let file = locked(&self.file).take();

@@ -1,18 +1,17 @@
 //! `assay redact` and `support-bundle redact`: a bundle in, a masked bundle out.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
-use bundle::manifest::{self, Ending, Manifest};
-use bundle::{ArchiveWriter, BundlePath, Files, Profile, Redactor, WriterOptions};
+use bundle::archive::Problem;
+use bundle::manifest::{self, Ending, Gap, GapReason, Manifest};
+use bundle::{ArchiveWriter, BundlePath, Files, Profile, Redactor, WriteError};
 use jiff::Timestamp;
 
 use super::own::{self, Global};
 use super::{Done, Failure, load, open, print, say};
 use crate::exit::Exit;
 use crate::pipeline;
-use crate::storage::{DiskSpool, NewArchive, Threads, folder_of};
 
 /// Flags of `assay redact`.
 #[derive(Debug, clap::Args)]
@@ -56,37 +55,55 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Done {
         (None, None) => return Err(anyhow!("which bundle? `assay redact BUNDLE`").into()),
     };
     let redactor = load::redactor(specs, arguments.redact_profile.into(), &global.connection)?;
-    let output = redact(&bundle, arguments.output.as_deref(), redactor)?;
+    let (output, is_whole) = redact(&bundle, arguments.output.as_deref(), redactor)?;
     if !global.quiet {
         say(&format!("Redacted bundle: {}", output.display()));
     }
-    Ok(Exit::Pass)
+    Ok(if is_whole { Exit::Pass } else { Exit::Unknown })
 }
 
 /// Runs `support-bundle redact`. On top of the peer's redactors ours run too: what it masks is masked.
 pub(super) fn dropin(arguments: &PeerArguments) -> Done {
     let connection = super::connection::Connection::default();
     let redactor = load::redactor(&arguments.specs, Profile::Standard, &connection)?;
-    let output = redact(&arguments.bundle, arguments.output.as_deref(), redactor)?;
+    let (output, is_whole) = redact(&arguments.bundle, arguments.output.as_deref(), redactor)?;
     if !arguments.quiet {
         print(&format!("{}\n", output.display()))?;
     }
-    Ok(Exit::Pass)
+    Ok(if is_whole { Exit::Pass } else { Exit::Error })
 }
 
-fn redact(path: &Path, output: Option<&Path>, redactor: Redactor) -> Result<PathBuf, Failure> {
+/// The new bundle, and whether all of the old one could be read.
+fn redact(
+    path: &Path,
+    output: Option<&Path>,
+    redactor: Redactor,
+) -> Result<(PathBuf, bool), Failure> {
     let files = open::open(path)?;
     let output = match output {
         Some(output) => output.to_owned(),
         None => default_output(path)?,
     };
-    let written = write(&files, &output, redactor);
+    let collected_at = files.collected_at();
+    let root = files.root().filter(|root| !root.is_empty());
+    let root = root.map_or_else(|| pipeline::root_of(&output), str::to_owned);
+    let writer = pipeline::create(&output, root, collected_at, Some(redactor))?;
+    let written = write(&files, &writer)
+        .with_context(|| format!("failed to write the bundle {}", output.display()));
     if written.is_err() {
         // Half a bundle under its final name would be taken for a whole one.
         let _ = std::fs::remove_file(&output);
     }
-    written?;
-    Ok(output)
+    let unread = written?;
+    if let Some(first) = unread.first() {
+        say(&format!(
+            "warning: {}: {} files are left out because they cannot be read; the first: {}",
+            path.display(),
+            unread.len(),
+            first.detail
+        ));
+    }
+    Ok((output, unread.is_empty()))
 }
 
 /// `redacted-NAME.tar.gz` in the working directory.
@@ -110,24 +127,21 @@ fn default_output(path: &Path) -> anyhow::Result<PathBuf> {
     ))
 }
 
-fn write(files: &Files, output: &Path, redactor: Redactor) -> anyhow::Result<()> {
-    let attempt = || format!("failed to create the bundle {}", output.display());
-    let file = NewArchive::create(output).with_context(attempt)?;
-    let collected_at = files.collected_at();
-    let root = files.root().filter(|root| !root.is_empty());
-    let options = WriterOptions::new(
-        root.map_or_else(|| pipeline::root_of(output), str::to_owned),
-        collected_at.as_second(),
-        Arc::new(DiskSpool::new(folder_of(output))),
-        Arc::new(Threads::new()),
-    );
-    let writer = ArchiveWriter::new(Box::new(file), redactor, options).with_context(attempt)?;
+/// Copies what can be read, and returns what cannot.
+fn write(files: &Files, writer: &ArchiveWriter) -> anyhow::Result<Vec<Gap>> {
+    let mut unread = Vec::new();
     let version = files.paths().find(|path| path.as_str() == VERSION);
     for path in version
         .into_iter()
         .chain(files.paths().filter(|path| path.as_str() != VERSION))
     {
-        copy(files, path, &writer)?;
+        if let Err(reason) = copy(files, path, writer)? {
+            unread.push(Gap {
+                path: path.as_str().to_owned(),
+                reason: GapReason::Malformed,
+                detail: reason,
+            });
+        }
     }
     for path in manifest::AFTER_ANALYSIS {
         let path = BundlePath::new(path)?;
@@ -137,38 +151,52 @@ fn write(files: &Files, output: &Path, redactor: Redactor) -> anyhow::Result<()>
         {
             writer
                 .copy_from(&path, &mut &bytes[..])
-                .with_context(attempt)?;
+                .with_context(|| format!("failed to copy {path}"))?;
         }
     }
     let mut manifest = files.manifest().cloned().unwrap_or_else(|| Manifest {
         format: manifest::FORMAT,
         tool: concat!("assay ", env!("CARGO_PKG_VERSION")).to_owned(),
-        collected_at,
+        collected_at: files.collected_at(),
         finished_at: Timestamp::now(),
         ending: Ending::Complete,
         redaction: manifest::Redaction::default(),
         collectors: Vec::new(),
         lost: Vec::new(),
     });
+    // What could not be read of the old bundle is missing from the new one.
+    let unseen = files.problems().iter().flat_map(Problem::gaps);
+    manifest.lost.extend(unread.iter().cloned().chain(unseen));
     manifest.redaction = writer.redaction();
-    writer.finish(&manifest).with_context(attempt)?;
+    writer.finish(&manifest)?;
     if let Some((path, reason)) = manifest.redaction.withheld.iter().next() {
         say(&format!(
             "warning: {} files could not be redacted and are left out; the first: {path}: {reason}",
             manifest.redaction.withheld.len()
         ));
     }
-    Ok(())
+    Ok(unread)
 }
 
 const VERSION: &str = "version.yaml";
 
-fn copy(files: &Files, path: &BundlePath, writer: &ArchiveWriter) -> anyhow::Result<()> {
+/// Copies one file; the inner error says why it cannot be read.
+fn copy(
+    files: &Files,
+    path: &BundlePath,
+    writer: &ArchiveWriter,
+) -> anyhow::Result<Result<(), String>> {
     let attempt = || format!("failed to copy {path}");
     if let Some(target) = files.link_target(path.as_str()) {
-        return writer.link(path, &target).with_context(attempt);
+        return writer.link(path, &target).with_context(attempt).map(Ok);
     }
-    let mut source = files.open(path.as_str()).with_context(attempt)?;
-    writer.copy_from(path, &mut source).with_context(attempt)?;
-    Ok(())
+    let mut source = match files.open(path.as_str()) {
+        Ok(source) => source,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    match writer.copy_from(path, &mut source) {
+        Ok(_) => Ok(Ok(())),
+        Err(WriteError::Source { error, .. }) => Ok(Err(format!("{path} cannot be read: {error}"))),
+        Err(error) => Err(error).with_context(attempt),
+    }
 }

@@ -125,21 +125,40 @@ impl Page {
                 false,
             );
             // One refusal leaves many files out; it is told once.
-            let mut details: Vec<&str> = std::iter::once(record.error.as_str())
+            let details = std::iter::once(record.error.as_str())
                 .chain(record.gaps.iter().map(|gap| gap.detail.as_str()))
-                .filter(|detail| !detail.is_empty())
-                .collect();
-            details.sort_unstable();
-            details.dedup();
-            for detail in details.iter().take(GAPS_SHOWN) {
-                self.line(detail);
-            }
-            if details.len() > GAPS_SHOWN {
-                let more = details.len() - GAPS_SHOWN;
-                self.line(&format!(
-                    "… and {more} more, listed in the bundle's manifest.json"
-                ));
-            }
+                .filter(|detail| !detail.is_empty());
+            self.some(details.map(str::to_owned).collect());
+        }
+        if !report.lost.is_empty() {
+            let count = report.lost.len();
+            let files = if count == 1 { "file" } else { "files" };
+            self.heading(
+                "missing",
+                YELLOW,
+                &format!("{count} {files} that the bundle could not take"),
+                false,
+            );
+            let lost = report.lost.iter();
+            self.some(
+                lost.map(|gap| format!("{}: {}", gap.path, gap.detail))
+                    .collect(),
+            );
+        }
+    }
+
+    /// The first of these, and how many more there are.
+    fn some(&mut self, mut details: Vec<String>) {
+        details.sort_unstable();
+        details.dedup();
+        for detail in details.iter().take(GAPS_SHOWN) {
+            self.line(detail);
+        }
+        if details.len() > GAPS_SHOWN {
+            let more = details.len() - GAPS_SHOWN;
+            self.line(&format!(
+                "… and {more} more, listed in the bundle's manifest.json"
+            ));
         }
     }
 

@@ -23,6 +23,8 @@ struct Document<'a> {
     not_applicable: Vec<&'a Unresolved>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     collectors: Vec<Collected<'a>>,
+    #[serde(skip_serializing_if = "<[Gap]>::is_empty")]
+    lost: &'a [Gap],
     #[serde(skip_serializing_if = "Option::is_none")]
     bundle: Option<String>,
 }
@@ -62,6 +64,7 @@ fn document(report: &Report) -> Document<'_> {
         unknown: report.unknown().collect(),
         not_applicable: report.not_applicable().collect(),
         collectors: report.records.iter().map(Collected::from).collect(),
+        lost: &report.lost,
         bundle: report
             .bundle
             .as_ref()

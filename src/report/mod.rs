@@ -11,7 +11,7 @@ pub mod troubleshoot;
 use std::path::PathBuf;
 
 use analyzers::{Evaluation, Finding, Scope, Verdict};
-use bundle::manifest::{CollectorRecord, GapReason, Outcome};
+use bundle::manifest::{CollectorRecord, Gap, GapReason, Outcome};
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -27,6 +27,8 @@ pub struct Report {
     pub unresolved: Vec<Unresolved>,
     /// What the collectors did; empty for an offline analysis.
     pub records: Vec<CollectorRecord>,
+    /// Files that the bundle could not take and that no collector's record tells of; empty for an offline analysis.
+    pub lost: Vec<Gap>,
     /// The bundle, where one was written or read.
     pub bundle: Option<PathBuf>,
 }
@@ -132,10 +134,14 @@ impl Report {
             record.requested
                 && match record.outcome {
                     Outcome::Complete | Outcome::Excluded => false,
-                    Outcome::Partial => record
-                        .gaps
-                        .iter()
-                        .any(|gap| gap.reason != GapReason::Absent),
+                    // Without a gap its files are there and it failed all the same: its error is told.
+                    Outcome::Partial => {
+                        record.gaps.is_empty()
+                            || record
+                                .gaps
+                                .iter()
+                                .any(|gap| gap.reason != GapReason::Absent)
+                    }
                     Outcome::Failed | Outcome::Refused | Outcome::Cancelled => true,
                 }
         })
@@ -145,7 +151,10 @@ impl Report {
     #[must_use]
     pub fn exit(&self) -> Exit {
         self.verdict_exit().and(
-            if self.unknown().next().is_some() || self.incomplete().next().is_some() {
+            if self.unknown().next().is_some()
+                || self.incomplete().next().is_some()
+                || !self.lost.is_empty()
+            {
                 Exit::Unknown
             } else {
                 Exit::Pass
@@ -164,5 +173,62 @@ impl Report {
                 Verdict::Fail => Exit::Fail,
             })
             .fold(Exit::Pass, Exit::and)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(outcome: Outcome, gaps: &[GapReason]) -> CollectorRecord {
+        let gap = |reason: &GapReason| Gap {
+            path: "a.json".to_owned(),
+            reason: *reason,
+            detail: String::new(),
+        };
+        CollectorRecord {
+            collector: "runPod".to_owned(),
+            title: "run-pod/a".to_owned(),
+            requested: true,
+            outcome,
+            error: String::new(),
+            duration_ms: 0,
+            bytes: 0,
+            files: 1,
+            requests: 0,
+            retries: 0,
+            gaps: gaps.iter().map(gap).collect(),
+        }
+    }
+
+    #[test]
+    fn what_was_asked_for_and_did_not_come_counts() {
+        for (outcome, gaps, exit) in [
+            (Outcome::Complete, &[][..], Exit::Pass),
+            (Outcome::Excluded, &[], Exit::Pass),
+            (Outcome::Complete, &[GapReason::Absent], Exit::Pass),
+            (Outcome::Partial, &[GapReason::Absent], Exit::Pass),
+            // A pod that did not end in time, with all of its files written.
+            (Outcome::Partial, &[], Exit::Unknown),
+            (
+                Outcome::Partial,
+                &[GapReason::Absent, GapReason::Refused],
+                Exit::Unknown,
+            ),
+            (Outcome::Failed, &[], Exit::Unknown),
+            (Outcome::Refused, &[], Exit::Unknown),
+            (Outcome::Cancelled, &[], Exit::Unknown),
+        ] {
+            let mut report = Report::new(String::new(), Vec::new(), vec![record(outcome, gaps)]);
+            assert_eq!(report.exit(), exit, "{outcome:?} {gaps:?}");
+            report.records[0].requested = false;
+            assert_eq!(report.exit(), Exit::Pass, "added by default");
+        }
+        let lost = record(Outcome::Partial, &[GapReason::Failed]).gaps;
+        let report = Report {
+            lost,
+            ..Report::default()
+        };
+        assert_eq!(report.exit(), Exit::Unknown);
     }
 }

@@ -94,6 +94,11 @@ impl Cluster {
         self.folder.path().join("tmp")
     }
 
+    /// The folder that the binary sees as its user's.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
     /// Paths of everything below the test's folder whose bytes hold a text: working, home and temporary folder, stdout
     /// and stderr of the last run.
     pub(crate) fn files_holding(&self, text: &str) -> Vec<PathBuf> {
@@ -257,11 +262,16 @@ contexts:
 
     /// The same under a drop-in name.
     pub(crate) fn called(&self, name: &str, arguments: &[&str]) -> Assay {
+        self.program(&self.link(name), arguments)
+    }
+
+    /// The path of the binary under another name.
+    pub(crate) fn link(&self, name: &str) -> PathBuf {
         let link = self.folder.path().join(name);
         if !link.exists() {
             std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_assay"), &link).expect("a link");
         }
-        self.program(&link, arguments)
+        link
     }
 
     /// Any program with the environment that the binary gets.
@@ -366,6 +376,12 @@ impl Assay {
     /// Sets an environment variable.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// Runs in another folder than the test's working one.
+    pub(crate) fn in_folder(mut self, path: &Path) -> Self {
+        self.command.current_dir(path);
         self
     }
 

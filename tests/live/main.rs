@@ -8,6 +8,7 @@
 
 mod collect;
 mod config;
+mod disk;
 mod exec;
 mod fixture;
 mod identity;
@@ -16,4 +17,6 @@ mod logs;
 mod rbac;
 mod rig;
 mod secrets;
+mod serve;
+mod silence;
 mod verdicts;

@@ -12,3 +12,4 @@ mod exec;
 #[path = "../live/fixture.rs"]
 mod fixture;
 mod rig;
+mod run_pod;

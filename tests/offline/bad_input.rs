@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::net::TcpListener;
 
-use crate::fixture::{Bench, kubeconfig, members};
+use crate::fixture::{Bench, kubeconfig, members, recorded};
 
 const PREFLIGHT: &str = "apiVersion: troubleshoot.sh/v1beta2
 kind: Preflight
@@ -86,6 +86,19 @@ fn a_spec_of_a_hundred_megabytes_is_refused_unread() {
         .assay_run([std::ffi::OsStr::new("preflight"), path.as_os_str()])
         .exits(2)
         .says(&["huge.yaml"]);
+}
+
+#[test]
+fn a_stream_without_end_is_no_spec() {
+    let bench = Bench::new();
+    let zeros = || std::fs::File::open("/dev/zero").expect("the zero device");
+    Bench::run(bench.assay().args(["preflight", "-"]).stdin(zeros()))
+        .exits(2)
+        .says(&["16 MiB"]);
+    bench
+        .assay_run(["preflight", "/dev/zero"])
+        .exits(2)
+        .says(&["/dev/zero", "16 MiB"]);
 }
 
 #[test]
@@ -206,6 +219,49 @@ fn outputs_that_cannot_be_written() {
     }
     let kept = std::fs::read_to_string(bench.work().join("taken.tar.gz")).expect("the file");
     assert_eq!(kept, "mine");
+}
+
+#[test]
+fn other_outputs_are_not_overwritten_either() {
+    let bench = Bench::new();
+    let taken = bench.write("taken.tar.gz", "mine");
+    let bundle = recorded();
+    for arguments in [
+        ["redact", "BUNDLE", "--output", "taken.tar.gz"],
+        ["serve", "BUNDLE", "--write-kubeconfig", "taken.tar.gz"],
+        ["demo", "--quiet", "--output", "taken.tar.gz"],
+    ] {
+        let arguments = arguments.map(|argument| match argument {
+            "BUNDLE" => bundle.as_os_str(),
+            other => std::ffi::OsStr::new(other),
+        });
+        let ran = bench
+            .assay_run(arguments)
+            .exits(1)
+            .says(&["taken.tar.gz", "exists"]);
+        assert_eq!(ran.stdout, "");
+        let kept = std::fs::read_to_string(&taken).expect("the file");
+        assert_eq!(kept, "mine", "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_result_that_nobody_takes_leaves_the_bundle() {
+    let bench = Bench::new();
+    bench.write("host.yaml", HOST);
+    let mut command = bench.assay();
+    command.args(["preflight", "host.yaml", "-o", "b.tar.gz"]);
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let child = command
+        .stdout(full.expect("the full device"))
+        .stderr(std::process::Stdio::piped())
+        .output()
+        .expect("the binary runs");
+    let stderr = String::from_utf8_lossy(&child.stderr);
+    assert_eq!(child.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("stdout"), "{stderr}");
+    let members = members(&bench.work().join("b.tar.gz"));
+    assert!(members.contains_key("analysis.json"));
 }
 
 #[test]

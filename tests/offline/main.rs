@@ -8,7 +8,9 @@
 mod bad_input;
 mod command_line;
 mod dropin;
+mod faults;
 mod fixture;
+mod hostile;
 mod interrupted;
 mod secrets;
 mod verdicts;

@@ -23,6 +23,17 @@ pub enum WriteError {
     /// The archive's disk is full. [`ArchiveWriter::flush`](super::ArchiveWriter::flush) makes room for the tail.
     #[error("the archive's disk is full: {0}")]
     Full(#[source] io::Error),
+    /// The disk is too full to begin: not even the least that a bundle's tail needs could be set aside.
+    #[error(
+        "fewer than {} KiB are free on its disk ({error}): make room, or write the bundle to another disk", least >> 10
+    )]
+    NoRoom {
+        /// What was tried last, in bytes.
+        least: u64,
+        /// What the disk said.
+        #[source]
+        error: io::Error,
+    },
     /// The archive's file refused bytes; the archive can still be closed with what it has.
     #[error("cannot write the archive: {0}")]
     Output(#[source] io::Error),
@@ -137,7 +148,8 @@ impl Ledger {
         });
     }
 
-    /// Enters into the manifest's `lost` what no collector's gap accounts for. A path that was written in the
+    /// Adds to the manifest's `lost` what no collector's gap accounts for: a bundle that is written from another
+    /// one keeps what that had lost. A path that was written in the
     /// end, and one that redaction withheld, are no gaps of this kind.
     pub(crate) fn complete(&self, manifest: &mut Manifest) {
         let recorded = manifest
@@ -167,7 +179,7 @@ impl Ledger {
                 });
             }
         }
-        manifest.lost = lost;
+        manifest.lost.extend(lost);
     }
 }
 

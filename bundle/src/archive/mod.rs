@@ -31,6 +31,7 @@ mod zip;
 pub use ledger::{Loss, LossKind, WriteError};
 pub use limits::Limits;
 pub use output::Finished;
+pub(crate) use problem::UNKNOWN;
 pub use problem::{OpenError, Problem};
 pub use sink::FileSink;
 pub use writer::{ArchiveWriter, WriterOptions};

@@ -211,7 +211,7 @@ impl Failure {
     }
 }
 
-fn is_full(kind: io::ErrorKind) -> bool {
+pub(crate) fn is_full(kind: io::ErrorKind) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(kind, StorageFull | QuotaExceeded | FileTooLarge)
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::manifest::FormatVersion;
+use crate::manifest::{FormatVersion, Gap, GapReason};
 
 /// Why an archive cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -157,3 +157,33 @@ pub enum Problem {
     #[error("{0} more problems of the archive are not listed")]
     More(usize),
 }
+
+impl Problem {
+    /// The files that may have been collected and cannot be seen because of it, as gaps of a manifest; `**` where
+    /// nobody knows which.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<Gap> {
+        let gap = |path: String| Gap {
+            path,
+            reason: GapReason::Malformed,
+            detail: self.to_string(),
+        };
+        match self {
+            Self::Refused { path, .. } | Self::UnsafeLink { path, .. } => {
+                vec![gap(path.clone()), gap(format!("{path}/**"))]
+            }
+            Self::Truncated { .. }
+            | Self::Damaged { .. }
+            | Self::Manifest { .. }
+            | Self::More(_) => vec![gap(UNKNOWN.to_owned())],
+            Self::UnsafePath { .. }
+            | Self::Duplicate { .. }
+            | Self::Outside { .. }
+            | Self::Index { .. }
+            | Self::NewerFormat { .. } => Vec::new(),
+        }
+    }
+}
+
+/// Any file.
+pub(crate) const UNKNOWN: &str = "**";

@@ -9,7 +9,7 @@ use super::blocks::Blocks;
 use super::compression::{Compression, Job};
 use super::index::{Entry, EntryKind};
 use super::ledger::{Ledger, Loss, LossKind, WriteError};
-use super::output::{Finished, Output, Part, Spooled, SpooledBlocks, write_error};
+use super::output::{Finished, Output, Part, Spooled, SpooledBlocks, is_full, write_error};
 use super::sink::FileSink;
 use super::{BLOCK, assemble, header};
 use crate::files::Files;
@@ -21,6 +21,9 @@ use crate::redact::{self, Redactor};
 /// How many blocks are between their file and the archive at a time: with their compressed halves about
 /// 1.5 MiB each.
 const IN_FLIGHT: usize = 8;
+
+/// The least that is set aside on a disk with little left, in bytes: room for the tail of a small bundle.
+const LEAST_RESERVE: u64 = 256 << 10;
 
 /// What a writer needs besides its file and its redactor.
 #[derive(Clone)]
@@ -35,7 +38,8 @@ pub struct WriterOptions {
     pub pool: Arc<dyn Pool>,
     /// libdeflate's compression level, 0 to 12.
     pub level: i32,
-    /// Bytes of the disk that are set aside for what is written after [`ArchiveWriter::flush`].
+    /// Bytes of the disk that are set aside for what is written after [`ArchiveWriter::flush`]; on a disk with
+    /// little left at most half of that, down to 256 KiB.
     pub reserve: u64,
 }
 
@@ -124,7 +128,7 @@ impl ArchiveWriter {
         let Some(root) = root.ok().filter(|root| !root.as_str().contains('/')) else {
             return Err(WriteError::Root(options.root));
         };
-        file.reserve(options.reserve).map_err(write_error)?;
+        set_aside(file.as_mut(), options.reserve)?;
         Ok(Self {
             shared: Arc::new(Shared {
                 redactor,
@@ -442,6 +446,31 @@ impl Shared {
     }
 }
 
+/// Sets `wanted` bytes of the disk aside. Where that is more than half of what is left it is halved until it is
+/// not: the other half is for what is collected. Below the least there is no room for a bundle.
+fn set_aside(file: &mut dyn ArchiveFile, wanted: u64) -> Result<(), WriteError> {
+    let mut bytes = wanted;
+    loop {
+        let is_least = bytes <= LEAST_RESERVE;
+        let half_is_left = if is_least {
+            Ok(())
+        } else {
+            file.reserve(bytes.saturating_mul(2))
+        };
+        match half_is_left.and_then(|()| file.reserve(bytes)) {
+            Ok(()) => return Ok(()),
+            Err(error) if !is_full(error.kind()) => return Err(write_error(error)),
+            Err(error) if is_least => {
+                return Err(WriteError::NoRoom {
+                    least: bytes,
+                    error,
+                });
+            }
+            Err(_) => bytes = (bytes / 2).max(LEAST_RESERVE),
+        }
+    }
+}
+
 /// `target` as seen from the folder of `path`.
 fn relative(path: &BundlePath, target: &BundlePath) -> String {
     let from: Vec<&str> = path.as_str().split('/').collect();
@@ -459,6 +488,69 @@ fn relative(path: &BundlePath, target: &BundlePath) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A disk with so many bytes left, and what is set aside of it.
+    struct Disk {
+        left: u64,
+        reserved: Arc<Mutex<u64>>,
+    }
+
+    impl io::Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl ArchiveFile for Disk {
+        fn reserve(&mut self, bytes: u64) -> io::Result<()> {
+            let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+            if bytes > self.left {
+                *reserved = 0;
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            *reserved = bytes;
+            Ok(())
+        }
+
+        fn release(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn cut(&mut self, _: u64) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn half_of_a_small_disk_is_for_what_is_collected() {
+        const KIB: u64 = 1 << 10;
+        for (left, expected) in [
+            (100 * KIB, None),
+            (256 * KIB, Some(256 * KIB)),
+            (600 * KIB, Some(256 * KIB)),
+            (1024 * KIB, Some(512 * KIB)),
+            (8193 * KIB, Some(4096 * KIB)),
+            (16384 * KIB, Some(8192 * KIB)),
+            (1 << 40, Some(8192 * KIB)),
+        ] {
+            let reserved = Arc::new(Mutex::new(0));
+            let mut disk = Disk {
+                left,
+                reserved: Arc::clone(&reserved),
+            };
+            let result = set_aside(&mut disk, 8192 * KIB);
+            let reserved = *reserved.lock().unwrap_or_else(PoisonError::into_inner);
+            assert_eq!(result.ok().map(|()| reserved), expected, "{left}");
+        }
+    }
 
     #[test]
     fn links_are_relative() -> Result<(), crate::path::PathError> {

@@ -97,6 +97,7 @@ const fn debian(
 pub(crate) const SERVERS: &[Server] = &[
     debian("ip", "iproute2", "/usr/sbin/ip", false),
     debian("openssl", "openssl", "/usr/bin/openssl", false),
+    debian("strace", "strace", "/usr/bin/strace", false),
     debian("busybox", "busybox-static", "/usr/bin/busybox", true),
     debian("containerd", "containerd", "/usr/bin/containerd", true),
     debian("runc", "runc", "/usr/sbin/runc", true),

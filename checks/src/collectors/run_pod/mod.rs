@@ -271,7 +271,7 @@ impl Collector for Named {
         let created = Temporary::create(context, cluster, "pods", pod, output, &details).await;
         let created = created.map_err(|error| self.not_created("pod", self.pod(), &error))?;
         let uid = created["metadata"]["uid"].as_str().unwrap_or_default();
-        let running = Running::new(self, cluster, output, uid);
+        let running = Running::new(self, context, cluster, output, uid);
         let ended = running.to_the_end().await;
         // What is known of the pod is worth most where it failed.
         let told = running.details().await;

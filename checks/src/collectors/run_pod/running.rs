@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Named;
 use crate::cluster::{Answer, ApiError, Cluster, segment};
-use crate::collector::{CollectError, Output, OutputFile};
+use crate::collector::{CollectError, Context, KeptFile, Output};
 
 /// Between two looks at the pod.
 const POLL: Duration = Duration::from_secs(1);
@@ -40,6 +40,7 @@ const NO_IMAGE: [(&str, bool); 5] = [
 /// The pod once it was created.
 pub(super) struct Running<'a> {
     named: &'a Named,
+    context: &'a Context,
     cluster: &'a Arc<Cluster>,
     output: &'a Output,
     path: String,
@@ -59,6 +60,7 @@ struct Events {
 impl<'a> Running<'a> {
     pub(super) fn new(
         named: &'a Named,
+        context: &'a Context,
         cluster: &'a Arc<Cluster>,
         output: &'a Output,
         uid: &str,
@@ -74,6 +76,7 @@ impl<'a> Running<'a> {
             ),
             deadline: Instant::now() + named.timeout,
             named,
+            context,
             cluster,
             output,
         }
@@ -183,8 +186,7 @@ impl<'a> Running<'a> {
             // The connection ended before the container did.
             Ok(restarted) => match self.log(container, restarted).await {
                 Ok(mut answer) => {
-                    drop(log);
-                    let mut log = Log::open(self, container, "")?;
+                    log.start_over()?;
                     let copied = log.copy(&mut answer).await?;
                     log.finish()?;
                     Ok(copied?)
@@ -322,10 +324,10 @@ impl<'a> Running<'a> {
     }
 }
 
-/// A log on its way into the bundle.
+/// A log on its way into the bundle, where it is as far as it came even when the run is ended.
 struct Log<'a> {
     running: &'a Running<'a>,
-    file: OutputFile,
+    file: KeptFile,
     path: BundlePath,
     link: BundlePath,
     bytes: u64,
@@ -334,13 +336,28 @@ struct Log<'a> {
 impl<'a> Log<'a> {
     fn open(running: &'a Running<'a>, container: &str, suffix: &str) -> Result<Self, CollectError> {
         let path = running.named.log_path(container, suffix)?;
+        let link = running.named.link_path(container, suffix)?;
+        let file = running.output.kept_file(&path, running.context)?;
+        // First of all, so that what is cut can be found.
+        running.output.link(&link, &path)?;
         Ok(Self {
-            file: running.output.file(&path)?,
-            link: running.named.link_path(container, suffix)?,
+            file,
+            link,
             running,
             path,
             bytes: 0,
         })
+    }
+
+    /// Forgets what came, for an answer that brings all of it.
+    fn start_over(&mut self) -> Result<(), CollectError> {
+        self.file.discard();
+        self.file = self
+            .running
+            .output
+            .kept_file(&self.path, self.running.context)?;
+        self.bytes = 0;
+        Ok(())
     }
 
     /// Takes an answer to its end; the inner error is that of the connection.
@@ -359,9 +376,7 @@ impl<'a> Log<'a> {
 
     fn finish(self) -> Result<(), CollectError> {
         let output = self.running.output;
-        self.file.finish()?;
-        output.link(&self.link, &self.path)?;
-        output.done(self.path.as_str());
+        self.file.finish(output)?;
         output.done(self.link.as_str());
         Ok(())
     }

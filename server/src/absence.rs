@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use bundle::Files;
 use bundle::manifest::{Gap, GapReason};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::catalog::{Catalog, ROOT, Resource};
@@ -269,9 +270,23 @@ fn known_empty(
     namespace.is_some() && !resource.files.is_empty() && unknown_namespace()
 }
 
-/// The names of all namespaces, where the bundle has the list.
+/// The kind of a document.
+#[derive(Deserialize)]
+struct Kind {
+    kind: String,
+}
+
+/// The names of all namespaces, where the bundle has the list. Where a spec names namespaces, the file holds those
+/// alone: an array of them, or one object.
 fn namespaces(files: &Files, catalog: &Catalog) -> Option<Vec<String>> {
     let namespaces = catalog.get("", "namespaces")?;
+    let is_list = |path: &str| {
+        let document = files.decoded::<Kind>(path);
+        document.is_ok_and(|document| document.kind == "NamespaceList")
+    };
+    if !namespaces.files.iter().all(|file| is_list(&file.path)) {
+        return None;
+    }
     if namespaces.files.is_empty() || !missing(files, namespaces, None, &Held::default()).is_empty()
     {
         return None;

@@ -168,6 +168,22 @@ fn a_kind_that_nobody_collected_is_not_found() {
 }
 
 #[test]
+fn of_a_namespace_that_the_spec_did_not_name_nothing_is_known() {
+    let named = json!([object("Namespace", "v1", "", "a")]).to_string();
+    let one = object("Namespace", "v1", "", "a").to_string();
+    for file in [named, one] {
+        let api = api(&[
+            ("cluster-resources/namespaces.json", file),
+            ("cluster-resources/pods/a.json", list("Pod", "v1", &[])),
+        ]);
+        assert_eq!(get(&api, "/api/v1/namespaces/a/pods").names(), [""; 0]);
+        let (code, _, message) = get(&api, "/api/v1/namespaces/kube-system/pods").failure();
+        assert_eq!(code, 404);
+        assert!(message.contains("were not collected"), "{message}");
+    }
+}
+
+#[test]
 fn a_namespace_left_out_is_said() {
     let api = api(&[
         ("cluster-resources/namespaces.json", namespaces(&["a", "b"])),

@@ -13,6 +13,7 @@ mod host_gpu;
 mod host_memory;
 mod host_os;
 mod json_compare;
+mod log_patterns;
 mod node_resources;
 mod statefulset_status;
 mod storage_class;
@@ -26,6 +27,7 @@ pub const KINDS: &[&AnalyzerKind] = &[
     &deployment_status::KIND,
     &distribution::KIND,
     &json_compare::KIND,
+    &log_patterns::KIND,
     &node_resources::KIND,
     &statefulset_status::KIND,
     &storage_class::KIND,

@@ -438,6 +438,12 @@ fn observed(gpus: &Gpus) -> String {
     if !gpus.cards.is_empty() {
         match gpus.kernel_log.source.as_str() {
             "" => steps.push("kernel log not readable".to_owned()),
+            _ if gpus.kernel_log.xids.is_empty() && gpus.kernel_log.complete => {
+                steps.push("no XID since boot".to_owned());
+            }
+            _ if gpus.kernel_log.xids.is_empty() => {
+                steps.push("no XID in what is left of the kernel log".to_owned());
+            }
             _ => bounded(gpus.kernel_log.xids.iter().map(xid), &mut steps),
         }
         steps.extend(toolkit(gpus));

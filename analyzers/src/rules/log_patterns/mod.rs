@@ -128,15 +128,12 @@ impl Analyzer for LogPatterns {
             }
         }
         if logs.is_empty() && unseen.is_none() {
-            let what = match self.files.as_slice() {
-                [] => "no log was collected; add the collector `logs`".to_owned(),
-                files => format!("there is no file {}", files.join(", ")),
-            };
-            if self.ignore_if_no_files && hits.all.is_empty() {
-                return Err(NotEvaluated::NotApplicable(what));
-            }
-            if !self.ignore_if_no_files {
-                unseen = Some(NotEvaluated::Unknown(what));
+            match self.no_logs(files, &patterns) {
+                reason @ NotEvaluated::NotApplicable(_) if hits.all.is_empty() => {
+                    return Err(reason);
+                }
+                NotEvaluated::NotApplicable(_) => {}
+                reason => unseen = Some(reason),
             }
         }
         let read = format!(
@@ -169,6 +166,23 @@ impl LogPatterns {
             (self.include.is_empty() || named(&self.include, row)) && !named(&self.exclude, row)
         };
         Ok(PATTERNS.iter().map(is_wanted).collect())
+    }
+
+    /// Why there is no log: what the manifest knows of it comes first.
+    fn no_logs(&self, files: &Files, patterns: &[String]) -> NotEvaluated {
+        let gap = patterns
+            .iter()
+            .find_map(|pattern| Some((pattern, files.gaps(pattern).next()?)));
+        let what = match (gap, self.files.as_slice()) {
+            (Some((pattern, gap)), _) => return NotEvaluated::from_gap(pattern, gap),
+            (None, []) => "no log was collected; add the collector `logs`".to_owned(),
+            (None, files) => format!("there is no file {}", files.join(", ")),
+        };
+        if self.ignore_if_no_files {
+            NotEvaluated::NotApplicable(what)
+        } else {
+            NotEvaluated::Unknown(what)
+        }
     }
 
     /// A finding for each pattern and object; a pass where nothing was found and nothing is missing.
@@ -442,7 +456,8 @@ impl Hits {
 fn reasons(text: &str) -> Option<String> {
     let (head, rest) = text.split_once(" nodes are available: ")?;
     let total = head.rsplit('/').next()?;
-    let rest = rest.split(" preemption:").next().unwrap_or(rest);
+    // What follows the first sentence says why no pod is preempted, and of claims.
+    let rest = rest.split(". ").next().unwrap_or(rest);
     let mut reasons: Vec<(u64, String)> = Vec::new();
     for part in rest.trim().trim_end_matches('.').split(", ") {
         match part
@@ -485,6 +500,12 @@ mod tests {
                 "0/5 nodes are available: 2 Insufficient nvidia.com/gpu, 3 node(s) had untolerated taint {a: b}. preemption: 0/5 nodes are available: 5 Preemption is not helpful for scheduling.",
                 Some(
                     "3 of 5: node(s) had untolerated taint {a: b}; 2 of 5: Insufficient nvidia.com/gpu",
+                ),
+            ),
+            (
+                "0/5 nodes are available: 1 node(s) had untolerated taint(s), 4 Insufficient nvidia.com/gpu. no new claims to deallocate, preemption: 0/5 nodes are available: 5 Preemption is not helpful for scheduling.",
+                Some(
+                    "4 of 5: Insufficient nvidia.com/gpu; 1 of 5: node(s) had untolerated taint(s)",
                 ),
             ),
             (

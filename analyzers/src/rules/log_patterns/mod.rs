@@ -75,7 +75,8 @@ const MOST_NAMED: usize = 20;
 struct LogPatterns {
     /// Globs of files to read instead of all logs; pods and events are not looked at then.
     files: Vec<String>,
-    /// Only logs, pods and events of these namespaces; all where none is given.
+    /// Only logs, pods and events of these namespaces; all where none is given. One that does not exist has none; where
+    /// none of them does the check does not apply.
     namespaces: Vec<String>,
     /// Only these patterns, by id or probe; all where none is given.
     include: Vec<String>,
@@ -111,7 +112,8 @@ impl Analyzer for LogPatterns {
             wanted: self.wanted()?,
             ..Hits::default()
         };
-        let patterns = places::patterns(&self.files, &self.namespaces);
+        let namespaces = places::existing(files, &self.namespaces)?;
+        let patterns = places::patterns(&self.files, &namespaces);
         let logs = places::logs(files, &patterns, self.files.is_empty())?;
         let mut unseen = places::missing_logs(files, &patterns);
         for path in &logs {
@@ -121,7 +123,7 @@ impl Analyzer for LogPatterns {
         }
         let mut documents = 0;
         if self.files.is_empty() {
-            let cluster = places::read_cluster(files, &self.namespaces, &mut hits);
+            let cluster = places::read_cluster(files, &namespaces, &mut hits);
             documents = cluster.documents;
             if let Some(reason) = cluster.unseen {
                 unseen.get_or_insert(reason);

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bundle::Files;
-use bundle::collected::ListOrArray;
 use bundle::collected::event::Event;
 use bundle::collected::pod::Pod;
+use bundle::collected::{List, ListOrArray, Named};
 use syntax::glob::FileGlob;
 
-use crate::document::{Documents, missing};
+use crate::document::{Documents, document, missing};
 use crate::finding::{NotEvaluated, ObjectReference};
 
 use super::scan::Matcher;
@@ -28,6 +28,25 @@ const DEPTHS: [&str; 6] = [
     "*/*/*/*/*.log",
     "*/*/*/*/*/*.log",
 ];
+
+/// Those of the namespaces that exist; all of them where the bundle does not say which do.
+pub(super) fn existing(files: &Files, namespaces: &[String]) -> Result<Vec<String>, NotEvaluated> {
+    const PATH: &str = "cluster-resources/namespaces.json";
+    // A run over some namespaces writes an array of these, one over a single namespace the object alone.
+    let list = match document::<List<Named>>(files, PATH) {
+        Ok(list) if !list.items.is_empty() => list,
+        _ => return Ok(namespaces.to_vec()),
+    };
+    let exists = |name: &&String| list.items.iter().any(|it| it.metadata.name == **name);
+    let existing: Vec<String> = namespaces.iter().filter(exists).cloned().collect();
+    if existing.is_empty() && !namespaces.is_empty() {
+        return Err(NotEvaluated::NotApplicable(format!(
+            "there is no namespace {} ({PATH})",
+            namespaces.join(", ")
+        )));
+    }
+    Ok(existing)
+}
 
 /// The patterns of the logs that are looked for.
 pub(super) fn patterns(files: &[String], namespaces: &[String]) -> Vec<String> {

@@ -1,5 +1,7 @@
 //! `assay packs`: the specs that come with the program.
 
+use std::fmt::Write as _;
+
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
@@ -51,8 +53,10 @@ pub(super) fn run(arguments: &Arguments) -> Done {
 
 fn list() -> String {
     let width = PACKS.iter().map(|pack| pack.name.len()).max().unwrap_or(0);
-    PACKS
-        .iter()
-        .map(|pack| format!("{:width$}  {}\n", pack.name, pack.summary))
-        .collect()
+    let mut list = String::new();
+    for pack in PACKS {
+        // Writing to a String cannot fail.
+        let _ = writeln!(list, "{:width$}  {}", pack.name, pack.summary);
+    }
+    list
 }

@@ -125,7 +125,7 @@ pub struct SmiCard {
     /// Whether memory could not be replaced any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repair_failed: Option<bool>,
-    /// How it stands with the NVLink fabric: `Completed`, `In Progress`, `Not Started`.
+    /// How it stands with the fabric between cards: `Completed`, `In Progress`, `Not Started`.
     pub fabric_state: String,
     /// `Success`, or an error.
     pub fabric_status: String,
@@ -221,7 +221,7 @@ pub struct KernelLog {
     pub reason: String,
     /// Whether the messages since boot are all there; older ones are overwritten in time.
     pub complete: bool,
-    /// XIDs (of GPUs) and SXIDs (of NVSwitches), one entry for each number and device.
+    /// XIDs (of GPUs) and SXIDs (of switches between them), one entry for each number and device.
     #[serde(deserialize_with = "or_default")]
     pub xids: Vec<Xid>,
     /// The last messages of the accelerators' drivers that are no XIDs.
@@ -233,7 +233,7 @@ pub struct KernelLog {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Xid {
-    /// Whether it is an NVSwitch's (SXID).
+    /// Whether it is that of a switch between cards (SXID).
     pub switch: bool,
     /// The number, 79.
     pub code: u32,

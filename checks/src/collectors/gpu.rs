@@ -64,7 +64,7 @@ gpu:
 ";
 
 /// `nvidia-smi` takes seconds for each card where no persistence daemon keeps the driver initialised.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -139,18 +139,13 @@ mod tests {
         for (path, content) in files.as_object().into_iter().flatten() {
             let path = root.path().join(path);
             fs::create_dir_all(path.parent().expect("a file lies in a folder"))?;
-            let text = match content {
-                Value::String(text) => text.clone(),
-                content => match content["link"].as_str() {
-                    Some(target) => {
-                        std::os::unix::fs::symlink(target, &path)?;
-                        continue;
-                    }
-                    None => {
-                        let name = content["file"].as_str().expect("a link or a file");
-                        fs::read_to_string(format!("{RECORDS}/{name}"))?
-                    }
-                },
+            if let Some(target) = content["link"].as_str() {
+                std::os::unix::fs::symlink(target, &path)?;
+                continue;
+            }
+            let text = match content["file"].as_str() {
+                Some(name) => fs::read_to_string(format!("{RECORDS}/{name}"))?,
+                None => content.as_str().unwrap_or_default().to_owned(),
             };
             if text.starts_with("#!") {
                 program(&path, &text)?;

@@ -174,27 +174,24 @@ fn condition(when: &str) -> Result<Condition<'_>, NotEvaluated> {
     let vendor = name
         .strip_prefix("count(")
         .and_then(|rest| rest.strip_suffix(')'));
-    let (subject, words) = match vendor {
-        Some(vendor) => {
-            let known = VENDORS.iter().find(|known| **known == vendor);
-            let vendor = known.ok_or_else(|| {
-                let known = VENDORS.join(", ");
-                bad_condition(
-                    when,
-                    format!("unknown vendor {vendor:?}; known are {known}"),
-                )
-            })?;
-            (Subject::Count(vendor), &[][..])
-        }
-        None => {
-            let row = SUBJECTS.iter().find(|(known, _, _)| *known == name);
-            let (_, subject, words) = row.ok_or_else(|| {
-                let known: Vec<&str> = SUBJECTS.iter().map(|(known, _, _)| *known).collect();
-                let known = known.join(", ");
-                bad_condition(when, format!("unknown subject {name:?}; known are {known}"))
-            })?;
-            (*subject, *words)
-        }
+    let (subject, words) = if let Some(vendor) = vendor {
+        let known = VENDORS.iter().find(|known| **known == vendor);
+        let vendor = known.ok_or_else(|| {
+            let known = VENDORS.join(", ");
+            bad_condition(
+                when,
+                format!("unknown vendor {vendor:?}; known are {known}"),
+            )
+        })?;
+        (Subject::Count(vendor), &[][..])
+    } else {
+        let row = SUBJECTS.iter().find(|(known, _, _)| *known == name);
+        let (_, subject, words) = row.ok_or_else(|| {
+            let known: Vec<&str> = SUBJECTS.iter().map(|(known, _, _)| *known).collect();
+            let known = known.join(", ");
+            bad_condition(when, format!("unknown subject {name:?}; known are {known}"))
+        })?;
+        (*subject, *words)
     };
     let operator = Operator::parse(operator)
         .ok_or_else(|| bad_condition(when, format!("unknown operator {operator:?}")))?;

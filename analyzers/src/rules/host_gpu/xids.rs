@@ -205,7 +205,7 @@ const OTHER: Meaning = row(
     "Look the number up in NVIDIA's Xid catalogue, docs.nvidia.com/deploy/xid-errors.",
 );
 
-/// An error of an NVSwitch that the driver calls fatal.
+/// An error of a switch between cards that the driver calls fatal.
 const FATAL_SWITCH: Meaning = row(0, H, "a fatal NVSwitch error", LINK);
 const OTHER_SWITCH: Meaning = row(0, D, "an NVSwitch error that is not fatal", LINK);
 

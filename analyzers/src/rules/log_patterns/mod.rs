@@ -228,15 +228,15 @@ impl LogPatterns {
                 )
             }));
             if !more.is_empty() {
-                let named = more.iter().take(MOST_NAMED);
-                let names: Vec<&str> = named.clone().map(|hit| hit.subject.as_str()).collect();
+                let told = more.iter().take(MOST_NAMED);
+                let names: Vec<&str> = told.clone().map(|hit| hit.subject.as_str()).collect();
                 let rest = match more.len() - names.len() {
                     0 => String::new(),
                     rest => format!(" and {rest} more"),
                 };
                 findings.push(Finding {
                     observed: format!("{}{rest}", names.join(", ")),
-                    objects: named.filter_map(|hit| hit.object.clone()).collect(),
+                    objects: told.filter_map(|hit| hit.object.clone()).collect(),
                     ..finding(
                         Finding::id(NAME, &format!("{}/more", row.id)),
                         format!(
@@ -462,17 +462,15 @@ fn reasons(text: &str) -> Option<String> {
     let rest = rest.split(". ").next().unwrap_or(rest);
     let mut reasons: Vec<(u64, String)> = Vec::new();
     for part in rest.trim().trim_end_matches('.').split(", ") {
-        match part
-            .split_once(' ')
-            .map(|(count, words)| (count.parse(), words))
-        {
-            Some((Ok(count), words)) => reasons.push((count, words.to_owned())),
+        let counted = part.split_once(' ');
+        let counted = counted.and_then(|(count, words)| Some((count.parse().ok()?, words)));
+        if let Some((count, words)) = counted {
+            reasons.push((count, words.to_owned()));
+        } else {
             // A comma within a reason, as in a list of taints.
-            _ => {
-                let (_, last) = reasons.last_mut()?;
-                last.push_str(", ");
-                last.push_str(part);
-            }
+            let (_, last) = reasons.last_mut()?;
+            last.push_str(", ");
+            last.push_str(part);
         }
     }
     reasons.sort_by_key(|(count, _)| std::cmp::Reverse(*count));

@@ -67,7 +67,7 @@ fn card(root: &Path, address: String) -> Option<Card> {
 #[derive(Debug)]
 pub(super) struct Model {
     address: String,
-    model: String,
+    name: String,
     uuid: String,
     minor: Option<u32>,
 }
@@ -83,7 +83,7 @@ impl Model {
         };
         Self {
             address: normalised(address),
-            model: field("Model").unwrap_or_default(),
+            name: field("Model").unwrap_or_default(),
             // Question marks stand for a card that the driver has not initialised.
             uuid: field("GPU UUID")
                 .filter(|uuid| !uuid.contains('?'))
@@ -98,7 +98,7 @@ pub(super) fn add_models(cards: &mut [Card], models: Vec<Model>) {
     for model in models {
         let card = cards.iter_mut().find(|card| card.address == model.address);
         if let Some(card) = card {
-            card.model = model.model;
+            card.model = model.name;
             card.uuid = model.uuid;
             card.minor = model.minor;
         }

@@ -262,8 +262,10 @@ struct Gpu {
     mig_devices: MigDevices,
     uuid: String,
     minor_number: String,
-    gpu_virtualization_mode: Virtualization,
-    gpu_recovery_action: String,
+    #[serde(rename = "gpu_virtualization_mode")]
+    virtualization: Virtualization,
+    #[serde(rename = "gpu_recovery_action")]
+    recovery_action: String,
     fb_memory_usage: Memory,
     compute_mode: String,
     ecc_mode: EccMode,
@@ -280,8 +282,10 @@ struct Gpu {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct MigMode {
-    current_mig: String,
-    pending_mig: String,
+    #[serde(rename = "current_mig")]
+    current: String,
+    #[serde(rename = "pending_mig")]
+    pending: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -435,13 +439,13 @@ impl Gpu {
             architecture: known(&self.product_architecture),
             memory_used_bytes: bytes(&self.fb_memory_usage.used),
             processes: self.processes.process_info.len(),
-            mig_mode: known(&self.mig_mode.current_mig),
-            mig_mode_pending: known(&self.mig_mode.pending_mig),
+            mig_mode: known(&self.mig_mode.current),
+            mig_mode_pending: known(&self.mig_mode.pending),
             mig_devices: mig_devices.collect(),
             compute_mode: known(&self.compute_mode),
             persistence_mode: known(&self.persistence_mode),
-            virtualization: known(&self.gpu_virtualization_mode.virtualization_mode),
-            recovery_action: known(&self.gpu_recovery_action),
+            virtualization: known(&self.virtualization.virtualization_mode),
+            recovery_action: known(&self.recovery_action),
             ecc_mode: known(&self.ecc_mode.current_ecc),
             ecc_uncorrectable: ecc.volatile.uncorrectable(),
             ecc_uncorrectable_lifetime: ecc.aggregate.uncorrectable(),

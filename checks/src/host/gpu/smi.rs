@@ -103,9 +103,10 @@ pub(super) async fn ask(host: &Host, deadline: Duration) -> (Smi, Vec<Listed>, O
     }
 }
 
-/// The root, the path in it and the libraries of the first place where the program is.
+/// The root, the path in it and the libraries of the first place where the program is; on this machine the
+/// folders of PATH come last.
 fn place(host: &Path) -> Option<(PathBuf, String, Option<String>)> {
-    PLACES.iter().find_map(|(below, folder, libraries)| {
+    let known = PLACES.iter().find_map(|(below, folder, libraries)| {
         let root = match *below {
             "" => host.to_owned(),
             below => host.join(below.trim_start_matches('/')),
@@ -113,7 +114,14 @@ fn place(host: &Path) -> Option<(PathBuf, String, Option<String>)> {
         let path = format!("{folder}/nvidia-smi");
         let is_there = root.join(path.trim_start_matches('/')).is_file();
         is_there.then(|| (root, path, libraries.map(str::to_owned)))
-    })
+    });
+    let on_path = || {
+        let path = std::env::var_os("PATH").filter(|_| host == Path::new("/"))?;
+        let mut files = std::env::split_paths(&path).map(|folder| folder.join("nvidia-smi"));
+        let file = files.find(|file| file.is_absolute() && file.is_file())?;
+        Some((host.to_owned(), file.to_str()?.to_owned(), None))
+    };
+    known.or_else(on_path)
 }
 
 /// The path as somebody on the host would write it.

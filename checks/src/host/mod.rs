@@ -95,7 +95,7 @@ impl Host {
     }
 
     /// A recorded machine whose programs are scripts that need nothing of its root.
-    #[cfg(test)]
+    #[cfg(all(test, target_os = "linux"))]
     pub(crate) fn recorded(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),

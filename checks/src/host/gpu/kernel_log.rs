@@ -83,6 +83,7 @@ pub(super) async fn read(host: &Host, deadline: Duration) -> KernelLog {
         }
         Ended::Exited { stderr, .. } => {
             let said = stderr.lines().next().unwrap_or_default().trim();
+            let said = said.strip_prefix("dmesg: ").unwrap_or(said);
             unread(format!("{refused}; dmesg: {said}"))
         }
         Ended::TimedOut => unread(format!("{refused}; dmesg did not end")),

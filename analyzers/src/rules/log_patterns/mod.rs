@@ -91,7 +91,7 @@ struct LogPatterns {
 /// The doc comment with the table.
 fn documentation() -> String {
     let mut table = String::from("\n\nThe patterns, by probe:\n\n");
-    for row in PATTERNS {
+    for row in PATTERNS.iter() {
         let verdict = match row.verdict {
             Verdict::Fail => "fails",
             _ => "warns",
@@ -162,7 +162,9 @@ impl LogPatterns {
             known(name)?;
         }
         let named = |names: &[String], row: &Pattern| {
-            names.iter().any(|name| name == row.id || name == row.probe)
+            names
+                .iter()
+                .any(|name| *name == row.id || *name == row.probe)
         };
         let is_wanted = |row: &Pattern| {
             (self.include.is_empty() || named(&self.include, row)) && !named(&self.exclude, row)
@@ -215,7 +217,7 @@ impl LogPatterns {
                 verdict: Some(row.verdict),
                 message,
                 strict: meta.strict,
-                remedy: row.remedy.to_owned(),
+                remedy: row.remedy.clone(),
                 ..Finding::default()
             };
             let (first, more) = hits.split_at(hits.len().min(MOST_OBJECTS));
@@ -241,7 +243,7 @@ impl LogPatterns {
                         Finding::id(NAME, &format!("{}/more", row.id)),
                         format!(
                             "{}: also in {}",
-                            capitalised(row.means),
+                            capitalised(&row.means),
                             counted(more.len(), "other object")
                         ),
                     )
@@ -266,7 +268,7 @@ impl LogPatterns {
         if verdict == Verdict::Pass && !is_all {
             return Ok(Vec::new());
         }
-        let patterns: BTreeSet<&str> = hits.all.iter().map(|hit| hit.row().id).collect();
+        let patterns: BTreeSet<&str> = hits.all.iter().map(|hit| hit.row().id.as_str()).collect();
         let patterns: Vec<&str> = patterns.into_iter().collect();
         let first = hits.all.iter().min_by_key(|hit| hit.row);
         let data = json!({
@@ -295,15 +297,19 @@ impl LogPatterns {
                 .collect(),
             ..Finding::of(verdict, branch)
         };
-        Ok(vec![
-            finding.with_remedy(first.map_or("", |hit| hit.row().remedy)),
-        ])
+        Ok(vec![finding.with_remedy(
+            first.map_or("", |hit| hit.row().remedy.as_str()),
+        )])
     }
 }
 
 /// Refuses a name that is neither an id nor a probe.
 fn known(name: &str) -> Result<(), NotEvaluated> {
-    let names = || PATTERNS.iter().flat_map(|row| [row.id, row.probe]);
+    let names = || {
+        PATTERNS
+            .iter()
+            .flat_map(|row| [row.id.as_str(), row.probe.as_str()])
+    };
     if names().any(|known| known == name) {
         return Ok(());
     }
@@ -381,7 +387,7 @@ impl Hit {
     }
 
     fn message(&self) -> String {
-        let means = capitalised(self.row().means);
+        let means = capitalised(&self.row().means);
         match reasons(&self.text) {
             Some(reasons) if self.row().id == "unschedulable" => format!("{means}: {reasons}"),
             _ => format!("{means}: {}", self.text),

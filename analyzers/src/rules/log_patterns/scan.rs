@@ -49,7 +49,7 @@ impl Matcher {
     }
 
     fn new() -> Result<Self, regex::Error> {
-        let each = PATTERNS.iter().map(|row| row.regex);
+        let each = PATTERNS.iter().map(|row| row.regex.as_str());
         let all: Vec<String> = each.clone().map(|regex| format!("(?:{regex})")).collect();
         let time = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d| UTC)?";
         Ok(Self {
@@ -180,7 +180,7 @@ mod tests {
         let matcher = Matcher::table();
         let mut all = Vec::new();
         let scanned = matcher.scan_by(size, &mut text.as_bytes(), &mut |seen| {
-            all.push((PATTERNS[seen.row].id, seen.line));
+            all.push((PATTERNS[seen.row].id.as_str(), seen.line));
         });
         scanned.expect("memory can be read");
         all

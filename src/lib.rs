@@ -2,6 +2,7 @@
 
 mod cli;
 pub mod exit;
+pub mod packs;
 pub mod pipeline;
 pub mod progress;
 pub mod report;

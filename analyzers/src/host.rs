@@ -44,6 +44,20 @@ impl HostRule<'_> {
     where
         T: DeserializeOwned + Send + Sync + 'static,
     {
+        self.evaluate_with(files, holds, observe, |_, _| self.remedy.to_owned())
+    }
+
+    /// The same with a remedy by the condition that held and the document.
+    pub(crate) fn evaluate_with<T>(
+        &self,
+        files: &Files,
+        holds: impl Fn(&str, &T) -> Result<bool, NotEvaluated>,
+        observe: impl Fn(&T) -> String,
+        remedy: impl Fn(&str, &T) -> String,
+    ) -> Result<Judgement, NotEvaluated>
+    where
+        T: DeserializeOwned + Send + Sync + 'static,
+    {
         let mut judgement = Judgement::default();
         let hosts = host_documents::<T>(files, self.file_name, &mut judgement.not_evaluated)?;
         for host in hosts {
@@ -62,7 +76,8 @@ impl HostRule<'_> {
                 observed: format!("{} ({})", observe(&host.document), host.path),
                 ..Finding::of(verdict, branch)
             };
-            judgement.findings.push(finding.with_remedy(self.remedy));
+            let remedy = remedy(&branch.when, &host.document);
+            judgement.findings.push(finding.with_remedy(remedy));
         }
         Ok(judgement)
     }

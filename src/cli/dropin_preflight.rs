@@ -36,7 +36,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "they are the peer's flags")]
 struct Flags {
-    /// Specs: files, `-`, URLs, secret/NAMESPACE/NAME[/KEY], configmap/NAMESPACE/NAME[/KEY]
+    /// Specs: files, `-`, URLs, secret/NAMESPACE/NAME[/KEY], configmap/NAMESPACE/NAME[/KEY], pack:NAME
     #[arg(required = true, value_name = "SPEC")]
     specs: Vec<String>,
     /// Show progress and results interactively

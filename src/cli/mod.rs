@@ -11,6 +11,7 @@ mod load;
 mod log;
 mod open;
 mod own;
+mod packs;
 mod redact;
 mod reference;
 mod serve;

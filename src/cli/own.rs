@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::connection::Connection;
-use super::{Done, analyze, collect, demo, redact, reference, serve};
+use super::{Done, analyze, collect, demo, packs, redact, reference, serve};
 
 /// Preflight checks and support bundles for software that runs in other people's Kubernetes clusters.
 #[derive(Debug, Parser)]
@@ -63,6 +63,11 @@ enum Command {
     /// Explain a collector or an analyzer, or all of them
     #[command(after_help = "Example: assay explain nodeResources")]
     Explain(reference::Explain),
+    /// List the specs that come with the program, or print one
+    #[command(
+        after_help = "Example: assay packs gpu > gpu.yaml\n         assay preflight pack:gpu"
+    )]
+    Packs(packs::Arguments),
     /// Print the JSON Schema of specs
     #[command(after_help = "Example: assay schema > schema.json")]
     Schema,
@@ -71,7 +76,7 @@ enum Command {
 /// The flags of `preflight` and `collect`.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Collecting {
-    /// Specs: files, `-`, URLs, secret/NAMESPACE/NAME[/KEY], configmap/NAMESPACE/NAME[/KEY]
+    /// Specs: files, `-`, URLs, secret/NAMESPACE/NAME[/KEY], configmap/NAMESPACE/NAME[/KEY], pack:NAME
     #[arg(required = true, value_name = "SPEC")]
     pub(super) specs: Vec<String>,
     #[command(flatten)]
@@ -194,6 +199,7 @@ pub(super) fn run(arguments: Arguments) -> Done {
         Command::Serve(flags) => serve::run(&flags, &global),
         Command::Demo(flags) => demo::run(&flags, &global),
         Command::Explain(flags) => reference::explain(&flags),
+        Command::Packs(flags) => packs::run(&flags),
         Command::Schema => reference::schema(),
     }
 }

@@ -57,8 +57,8 @@ pub struct Specs {
 /// So many addresses are followed in one load: a hostile spec could name any number.
 const MOST_FOLLOWED: usize = 100;
 
-/// Reads specs from arguments: a path, `-`, an address, `secret/NAMESPACE/NAME[/KEY]` or
-/// `configmap/NAMESPACE/NAME[/KEY]`. An error means that there is nothing to run, exit code 2.
+/// Reads specs from arguments: a path, `-`, an address, `secret/NAMESPACE/NAME[/KEY]`,
+/// `configmap/NAMESPACE/NAME[/KEY]` or `pack:NAME`. An error means that there is nothing to run, exit code 2.
 pub async fn load<F: Fetch>(
     arguments: &[String],
     options: &Options,

@@ -1,4 +1,4 @@
-//! Where specs come from: a file, standard input, a URL, a Secret or a `ConfigMap` of the cluster.
+//! Where specs come from: a file, standard input, a URL, a Secret or a `ConfigMap` of the cluster, or the program.
 
 use std::io::{self, Read as _};
 
@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
 
 use super::diagnostic::SpecError;
+use crate::packs;
 
 /// The largest source accepted, in bytes.
 pub const MAX_BYTES: u64 = 16 << 20;
@@ -122,6 +123,10 @@ pub(super) async fn read<F: Fetch>(argument: &str, fetch: &F) -> Result<Vec<Sour
             return object(argument, kind, fetch).await.map_err(failed);
         }
     }
+    if let Some(name) = argument.strip_prefix("pack:") {
+        let pack = packs::find(name).map_err(failed)?;
+        return one(pack.spec.as_bytes().to_vec(), false);
+    }
     if argument == "-" {
         let bytes = stdin().await.map_err(failed)?;
         return one(bytes, false);
@@ -143,7 +148,7 @@ pub(super) async fn read<F: Fetch>(argument: &str, fetch: &F) -> Result<Vec<Sour
             "{scheme}: addresses are not read by this release; use a file or an https: address"
         ))),
         None => Err(failed(
-            "there is no such file, and it is no URL, secret/NAMESPACE/NAME or configmap/NAMESPACE/NAME"
+            "there is no such file, and it is no URL, secret/NAMESPACE/NAME, configmap/NAMESPACE/NAME or pack:NAME"
                 .to_owned(),
         )),
     }

@@ -13,6 +13,7 @@ mod exec;
 mod fixture;
 mod identity;
 mod interrupt;
+mod log_patterns;
 mod logs;
 mod rbac;
 mod rig;

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::fixture::{Bench, members};
+use crate::fixture::{Bench, members, verdicts};
 
 #[test]
 fn version_and_help_open_no_kubeconfig() {
@@ -96,4 +96,80 @@ spec:
             "version.yaml"
         ]
     );
+}
+
+#[test]
+fn packs_are_listed_printed_and_run() {
+    let bench = Bench::new();
+    let listed = bench.assay_run(["packs"]).exits(0).stdout;
+    let names: Vec<&str> = listed
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert_eq!(names, ["gpu", "gpu-host", "postgres", "velero"]);
+    let document = bench
+        .assay_run(["packs", "--format", "json"])
+        .exits(0)
+        .json();
+    assert_eq!(document["packs"][1]["source"], "pack:gpu-host");
+    let spec = bench.assay_run(["packs", "gpu-host"]).exits(0).stdout;
+    bench.write("mine.yaml", &spec);
+    // Whatever this machine has, a copy says the same as the pack.
+    let of_pack = bench.assay_run([
+        "preflight",
+        "pack:gpu-host",
+        "--format",
+        "json",
+        "-o",
+        "a.tar.gz",
+    ]);
+    let of_copy = bench.assay_run([
+        "preflight",
+        "mine.yaml",
+        "--format",
+        "json",
+        "-o",
+        "b.tar.gz",
+    ]);
+    assert_eq!(of_pack.code, of_copy.code);
+    assert_eq!(verdicts(&of_pack.json()), verdicts(&of_copy.json()));
+    let found = members(&bench.work().join("a.tar.gz"));
+    assert!(found.contains_key("host-collectors/system/gpu.json"));
+    bench
+        .assay_run(["preflight", "pack:gpus"])
+        .exits(2)
+        .says(&["did you mean \"gpu\"?"]);
+}
+
+/// A host collector of a support bundle: what the host has is in the bundle, whatever that is.
+#[test]
+fn a_host_tells_of_its_gpus() {
+    let bench = Bench::new();
+    bench.write(
+        "host.yaml",
+        "apiVersion: troubleshoot.sh/v1beta2
+kind: HostCollector
+metadata: {name: h}
+spec:
+  collectors: [{gpu: {}}]
+",
+    );
+    bench
+        .assay_run(["collect", "host.yaml", "-o", "h.tar.gz"])
+        .exits(0);
+    let found = members(&bench.work().join("h.tar.gz"));
+    let document: serde_json::Value =
+        serde_json::from_slice(&found["host-collectors/system/gpu.json"]).expect("JSON");
+    let cards = document["cards"].as_array().expect("a list").len();
+    // The kernel's own count of NVIDIA's display controllers.
+    let on_bus = std::fs::read_dir("/sys/bus/pci/devices")
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok)
+        .filter(|device| {
+            let read = |name| std::fs::read_to_string(device.path().join(name)).unwrap_or_default();
+            read("vendor").trim() == "0x10de" && read("class").starts_with("0x03")
+        })
+        .count();
+    assert!(cards >= on_bus, "{document}");
 }

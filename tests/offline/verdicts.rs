@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use assay::packs::PACKS;
+
 use crate::fixture::{Bench, Served, recorded, verdicts};
 
-/// Every spec under `tests/specs`, and the demo's.
+/// Every spec under `tests/specs`, the demo's, and every pack.
 fn specs() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found: Vec<PathBuf> = fs::read_dir(root.join("tests/specs"))
@@ -19,6 +21,11 @@ fn specs() -> Vec<PathBuf> {
         .collect();
     found.push(root.join("demo/preflight.yaml"));
     found.sort();
+    found.extend(
+        PACKS
+            .iter()
+            .map(|pack| format!("pack:{}", pack.name).into()),
+    );
     found
 }
 

@@ -9,9 +9,11 @@ mod custom_resource_definition;
 mod deployment_status;
 mod distribution;
 mod host_cpu;
+mod host_gpu;
 mod host_memory;
 mod host_os;
 mod json_compare;
+mod log_patterns;
 mod node_resources;
 mod statefulset_status;
 mod storage_class;
@@ -25,11 +27,13 @@ pub const KINDS: &[&AnalyzerKind] = &[
     &deployment_status::KIND,
     &distribution::KIND,
     &json_compare::KIND,
+    &log_patterns::KIND,
     &node_resources::KIND,
     &statefulset_status::KIND,
     &storage_class::KIND,
     &text_analyze::KIND,
     &host_cpu::KIND,
+    &host_gpu::KIND,
     &host_os::KIND,
     &json_compare::HOST_KIND,
     &host_memory::KIND,
@@ -152,6 +156,7 @@ mod tests {
         "cluster-resources/statefulsets/shop.json",
         "cluster-resources/storage-classes.json",
         "host-collectors/system/cpu.json",
+        "host-collectors/system/gpu.json",
         "host-collectors/system/hostos_info.json",
         "host-collectors/system/memory.json",
         "run-ping/run-ping.log",

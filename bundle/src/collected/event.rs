@@ -15,6 +15,23 @@ pub struct Event {
     pub reason: String,
     /// A sentence for people.
     pub message: String,
+    /// When it was seen last, RFC 3339; newer reporters leave it out.
+    pub last_timestamp: Option<String>,
+    /// When it was seen first, by newer reporters.
+    pub event_time: Option<String>,
+}
+
+impl Event {
+    /// When it was seen last, as far as it says.
+    #[must_use]
+    pub fn time(&self) -> &str {
+        let times = [&self.last_timestamp, &self.event_time];
+        times
+            .into_iter()
+            .flatten()
+            .next()
+            .map_or("", String::as_str)
+    }
 }
 
 /// The object that an event is about.

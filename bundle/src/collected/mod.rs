@@ -7,6 +7,7 @@
 
 pub mod cluster_version;
 pub mod event;
+pub mod gpu;
 pub mod host;
 pub mod node;
 pub mod pod;

@@ -17,6 +17,7 @@ mod config_map;
 mod cpu;
 mod data;
 mod exec;
+mod gpu;
 mod host_os;
 mod logs;
 mod memory;
@@ -34,6 +35,7 @@ pub const KINDS: &[&CollectorKind] = &[
     &run_pod::KIND,
     &secret::KIND,
     &cpu::KIND,
+    &gpu::KIND,
     &host_os::KIND,
     &memory::KIND,
 ];

@@ -4,13 +4,19 @@
 
 #[cfg(target_os = "linux")]
 mod distribution;
+#[cfg(target_os = "linux")]
+mod gpu;
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "other.rs")]
 mod machine;
+#[cfg(target_os = "linux")]
+mod program;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use bundle::collected::gpu::Gpus;
 use bundle::collected::host::{Cpu, HostOs, Memory};
 
 use crate::collector::CollectError;
@@ -19,6 +25,21 @@ use crate::collector::CollectError;
 #[derive(Debug, Clone)]
 pub struct Host {
     root: PathBuf,
+    /// Whether the root is changed for the host's programs, where it is not ours already.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "no programs are run")
+    )]
+    confined: bool,
+}
+
+/// A host's accelerators.
+#[derive(Debug)]
+pub struct FoundGpus {
+    /// The document.
+    pub document: Gpus,
+    /// What `nvidia-smi -q -x` printed, where that was XML, without serial numbers.
+    pub smi: Option<String>,
 }
 
 /// Why the host did not answer.
@@ -59,9 +80,7 @@ impl From<HostError> for CollectError {
 
 impl Default for Host {
     fn default() -> Self {
-        Self {
-            root: PathBuf::from("/"),
-        }
+        Self::at("/")
     }
 }
 
@@ -69,7 +88,31 @@ impl Host {
     /// The machine whose root folder is mounted at `root`.
     #[must_use]
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self {
+            root: root.into(),
+            confined: true,
+        }
+    }
+
+    /// A recorded machine whose programs are scripts that need nothing of its root.
+    #[cfg(all(test, target_os = "linux"))]
+    pub(crate) fn recorded(root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            confined: false,
+        }
+    }
+
+    /// Its accelerators; none is an answer. `deadline` is how long `nvidia-smi` may take.
+    #[cfg(target_os = "linux")]
+    pub async fn gpus(&self, deadline: Duration) -> Result<FoundGpus, HostError> {
+        Ok(gpu::find(self, deadline).await)
+    }
+
+    /// Its accelerators, which this system does not tell.
+    #[cfg(not(target_os = "linux"))]
+    pub async fn gpus(&self, _deadline: Duration) -> Result<FoundGpus, HostError> {
+        Err(HostError::Unsupported("which GPUs it has"))
     }
 
     /// Its processors.

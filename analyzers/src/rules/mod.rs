@@ -8,6 +8,7 @@ mod cluster_version;
 mod custom_resource_definition;
 mod deployment_status;
 mod distribution;
+mod gpu_capacity;
 mod host_cpu;
 mod host_memory;
 mod host_os;
@@ -24,6 +25,7 @@ pub const KINDS: &[&AnalyzerKind] = &[
     &custom_resource_definition::KIND,
     &deployment_status::KIND,
     &distribution::KIND,
+    &gpu_capacity::KIND,
     &json_compare::KIND,
     &node_resources::KIND,
     &statefulset_status::KIND,

@@ -55,7 +55,8 @@ pub(super) struct Surroundings {
 }
 
 /// A list of the bundle.
-enum Seen<T> {
+pub(super) enum Seen<T> {
+    /// It was collected.
     All(Arc<List<T>>),
     /// There can be none.
     Nothing,
@@ -63,7 +64,8 @@ enum Seen<T> {
     Not(String),
 }
 
-fn seen<T>(files: &Files, path: &str) -> Seen<T>
+/// A list, or why it is not known.
+pub(super) fn seen<T>(files: &Files, path: &str) -> Seen<T>
 where
     T: DeserializeOwned + Send + Sync + 'static,
 {

@@ -5,6 +5,7 @@ mod changes;
 mod cluster;
 mod constraints;
 mod devices;
+mod expression;
 mod limits;
 mod measures;
 mod placement;
@@ -274,7 +275,8 @@ impl Fit {
         };
         let mut pod = admit(&template.spec, namespace, replicas, surroundings, files)?;
         let volumes = Volumes::of(&pod.spec, namespace, files)?;
-        let devices = Devices::of(&pod.spec, namespace, hosts, files)?;
+        let devices = Devices::of(&pod.spec, namespace, hosts, files)
+            .map_err(requests::BadQuantity::of_template)?;
         let mut unsure = template.not_simulated();
         unsure.append(&mut pod.unsure);
         unsure.extend(volumes.unsure.iter().chain(&devices.unsure).cloned());

@@ -373,7 +373,7 @@ fn reasons(question: &Question<'_>, host: &Host<'_>, index: usize, room: &Room) 
         return only(reason);
     }
     if question.devices.room(index).is_some_and(|it| it <= placed) {
-        return only("cannot allocate all claims");
+        return only(question.devices.reason(index));
     }
     Vec::new()
 }

@@ -108,7 +108,7 @@ const FOREIGN: [&str; 6] = [
 pub(super) fn case(number: usize, shared_namespace: &str) -> Case {
     let mut random = Random::new(u64::try_from(number).expect("a small number") * 7919 + 20_261_120);
     let name = format!("c{number}");
-    let has_rules = random.percent(25);
+    let has_rules = random.percent(20);
     let foreign = (number % 10 == 9).then(|| FOREIGN[(number / 10) % FOREIGN.len()]);
     let namespace = if has_rules {
         format!("capacity-{name}")
@@ -150,14 +150,14 @@ pub(super) fn case(number: usize, shared_namespace: &str) -> Case {
 
 fn node(random: &mut Random, cluster: &str, index: usize) -> Value {
     let mut amounts = json!({
-        "cpu": random.one_of(&["0", "1", "2", "3500m", "8"]),
-        "memory": random.one_of(&["0", "1Gi", "2Gi", "4000Mi", "16000000Ki"]),
-        "ephemeral-storage": random.one_of(&["1Gi", "10Gi", "100G"]),
-        "pods": random.one_of(&["1", "3", "5", "110", "110", "110"]),
+        "cpu": random.one_of(&["0", "2", "3500m", "8", "16", "32"]),
+        "memory": random.one_of(&["1Gi", "4000Mi", "16000000Ki", "32Gi", "64Gi"]),
+        "ephemeral-storage": random.one_of(&["10Gi", "100G", "100G", "200Gi"]),
+        "pods": random.one_of(&["3", "5", "110", "110", "110"]),
     });
     for resource in EXTENDED {
-        if random.percent(if resource == EXTENDED[0] { 75 } else { 25 }) {
-            amounts[resource] = json!(random.one_of(&["0", "1", "2", "4", "8"]));
+        if random.percent(if resource == EXTENDED[0] { 85 } else { 40 }) {
+            amounts[resource] = json!(random.one_of(&["0", "1", "2", "4", "8", "8"]));
         }
     }
     if random.percent(5) {
@@ -177,22 +177,17 @@ fn node(random: &mut Random, cluster: &str, index: usize) -> Value {
     }
     let mut taints = Vec::new();
     for (key, value, effect, of_hundred) in [
-        ("nvidia.com/gpu", "present", "NoSchedule", 25),
-        ("dedicated", "ml", "NoSchedule", 10),
-        ("dedicated", "db", "NoExecute", 7),
+        ("nvidia.com/gpu", "present", "NoSchedule", 20),
+        ("dedicated", "ml", "NoSchedule", 7),
+        ("dedicated", "db", "NoExecute", 4),
         ("slow", "", "PreferNoSchedule", 15),
     ] {
         if random.percent(of_hundred) {
             taints.push(json!({"key": key, "value": value, "effect": effect}));
         }
     }
-    // The two that the node controller keeps on a node that is not ready.
-    let is_ready = !random.percent(10);
-    if !is_ready {
-        for effect in ["NoSchedule", "NoExecute"] {
-            taints.push(json!({"key": "node.kubernetes.io/not-ready", "effect": effect}));
-        }
-    }
+    // The node controller taints it with NoSchedule; with NoExecute it comes and goes, which every pod tolerates.
+    let is_ready = !random.percent(7);
     let mut status = json!({
         "capacity": capacity,
         "allocatable": amounts,
@@ -204,7 +199,7 @@ fn node(random: &mut Random, cluster: &str, index: usize) -> Value {
     }
     json!({
         "metadata": {"name": format!("capacity-{cluster}-{index}"), "labels": labels},
-        "spec": {"taints": taints, "unschedulable": random.percent(10)},
+        "spec": {"taints": taints, "unschedulable": random.percent(6)},
         "status": status,
     })
 }
@@ -223,7 +218,7 @@ fn resources(random: &mut Random, of_hundred: usize) -> Value {
             match random.below(4) {
                 0 => limits[resource] = amount,
                 1 => {
-                    limits[resource] = json!("20Gi");
+                    limits[resource] = json!(if resource == "cpu" { "4" } else { "20Gi" });
                     requests[resource] = amount;
                 }
                 _ => requests[resource] = amount,
@@ -231,7 +226,7 @@ fn resources(random: &mut Random, of_hundred: usize) -> Value {
         }
     }
     for resource in EXTENDED {
-        if random.percent(if resource == EXTENDED[0] { of_hundred } else { 8 }) {
+        if random.percent(if resource == EXTENDED[0] { of_hundred * 2 / 3 } else { 5 }) {
             limits[resource] = json!(random.one_of(&["1", "1", "2", "3", "0"]));
         }
     }
@@ -260,9 +255,9 @@ fn containers(random: &mut Random, spec: &mut Value) {
     }
     if random.percent(10) {
         spec["resources"] = random.one_of(&[
-            json!({"requests": {"cpu": "2"}}),
-            json!({"limits": {"cpu": "3", "memory": "4Gi"}}),
-            json!({"requests": {"memory": "3Gi"}, "limits": {"memory": "3Gi"}}),
+            json!({"requests": {"cpu": "8"}}),
+            json!({"limits": {"cpu": "6", "memory": "100Gi"}}),
+            json!({"requests": {"memory": "20Gi"}, "limits": {"memory": "200Gi"}}),
             json!({"requests": {"cpu": "100m"}}),
         ]);
     }
@@ -321,14 +316,13 @@ fn template(random: &mut Random, case: &Case) -> Value {
     }
     let mut tolerations = Vec::new();
     for (toleration, of_hundred) in [
-        (json!({"key": "nvidia.com/gpu", "operator": "Exists"}), 35),
+        (json!({"key": "nvidia.com/gpu", "operator": "Exists"}), 45),
         (json!({"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}), 20),
         (json!({"key": "dedicated", "operator": "Equal", "value": "ml"}), 15),
         (json!({"operator": "Exists", "effect": "NoSchedule"}), 8),
         (json!({"operator": "Exists"}), 5),
         (json!({"key": "node.kubernetes.io/unschedulable", "operator": "Exists", "effect": "NoSchedule"}), 8),
         (json!({"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoSchedule"}), 10),
-        (json!({"key": "node.kubernetes.io/not-ready", "value": "x", "effect": "NoExecute"}), 5),
     ] {
         if random.percent(of_hundred) {
             tolerations.push(toleration);
@@ -338,7 +332,7 @@ fn template(random: &mut Random, case: &Case) -> Value {
     if random.percent(15) {
         spec["nodeSelector"]["zone"] = json!(random.one_of(&["a", "b"]));
     }
-    if random.percent(30) {
+    if random.percent(20) {
         spec["affinity"] = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
             "nodeSelectorTerms": affinity(random, case),
         }}});
@@ -355,11 +349,12 @@ fn template(random: &mut Random, case: &Case) -> Value {
             "capacity-high",
             "capacity-polite",
             "capacity-low",
+            "capacity-high",
             "capacity-missing",
         ]));
     }
     if random.percent(8) {
-        spec["runtimeClassName"] = json!(random.one_of(&["capacity-placed", "capacity-missing"]));
+        spec["runtimeClassName"] = json!(random.one_of(&["capacity-placed", "capacity-placed", "capacity-missing"]));
     }
     if random.percent(2) {
         spec["schedulingGates"] = json!([{"name": "example.com/wait"}]);

@@ -123,11 +123,11 @@ fn breach(
             return Ok(Some(format!("{about}, {reason}")));
         }
         if limit.saturating_mul(1000) > request.saturating_mul(bound) {
-            let provided = limit.saturating_mul(1000) / request;
+            let provided = (limit.saturating_mul(2_000_000) / request + 1) / 2;
             return Ok(Some(format!(
-                "{about}, but provided ratio is {}.{:03}",
-                provided / 1000,
-                provided % 1000
+                "{about}, but provided ratio is {}.{:06}",
+                provided / 1_000_000,
+                provided % 1_000_000
             )));
         }
     }

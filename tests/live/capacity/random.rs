@@ -46,6 +46,8 @@ pub(super) struct Case {
     pub(super) terminating: Vec<String>,
     /// Quotas and limit ranges of the namespace: their plural, and the object.
     pub(super) rules: Vec<(&'static str, Value)>,
+    /// Devices, claims, volumes: the collection, the object, and the status that it gets afterwards.
+    pub(super) objects: Vec<(String, Value, Option<Value>)>,
     pub(super) replicas: usize,
     pub(super) template: Value,
     /// What in it is not simulated.
@@ -61,26 +63,35 @@ impl Case {
     }
 }
 
-/// Priority and runtime classes that all cases share.
-pub(super) fn classes() -> Vec<(&'static str, Value)> {
+/// Priority, runtime and device classes that all cases share.
+pub(super) fn classes() -> Vec<(String, Value)> {
     let priority = |name: &str, value: i64, policy: &str| {
         json!({"metadata": {"name": name}, "value": value, "preemptionPolicy": policy})
     };
-    let priorities = "/apis/scheduling.k8s.io/v1/priorityclasses";
-    let runtimes = "/apis/node.k8s.io/v1/runtimeclasses";
+    let priorities = || "/apis/scheduling.k8s.io/v1/priorityclasses".to_owned();
+    let runtimes = || "/apis/node.k8s.io/v1/runtimeclasses".to_owned();
+    let devices = format!("{DEVICES}/deviceclasses");
+    let device = format!("device.driver == \"{DRIVER}\" && device.attributes[\"{DRIVER}\"].type == \"gpu\"");
     vec![
-        (priorities, priority("capacity-low", -100, "PreemptLowerPriority")),
-        (priorities, priority("capacity-high", 1000, "PreemptLowerPriority")),
-        (priorities, priority("capacity-polite", 1000, "Never")),
         (
-            runtimes,
+            devices,
+            json!({
+                "metadata": {"name": "capacity-gpu"},
+                "spec": {"selectors": [{"cel": {"expression": device}}], "extendedResourceName": MAPPED},
+            }),
+        ),
+        (priorities(), priority("capacity-low", -100, "PreemptLowerPriority")),
+        (priorities(), priority("capacity-high", 1000, "PreemptLowerPriority")),
+        (priorities(), priority("capacity-polite", 1000, "Never")),
+        (
+            runtimes(),
             json!({
                 "metadata": {"name": "capacity-heavy"}, "handler": "heavy",
                 "overhead": {"podFixed": {"cpu": "250m", "memory": "128Mi"}},
             }),
         ),
         (
-            runtimes,
+            runtimes(),
             json!({
                 "metadata": {"name": "capacity-placed"}, "handler": "placed",
                 "scheduling": {
@@ -123,6 +134,7 @@ pub(super) fn case(number: usize, shared_namespace: &str) -> Case {
         pods: Vec::new(),
         terminating: Vec::new(),
         rules: Vec::new(),
+        objects: Vec::new(),
         replicas: 1 + random.below(6),
         template: Value::Null,
         foreign,
@@ -134,6 +146,11 @@ pub(super) fn case(number: usize, shared_namespace: &str) -> Case {
         existing(&mut random, &mut case, index, has_rules);
     }
     case.template = template(&mut random, &case);
+    match random.below(100) {
+        0..12 => devices(&mut random, &mut case),
+        12..16 => volume(&mut random, &mut case),
+        _ => {}
+    }
     if has_rules {
         case.rules = rules(&mut random);
     }
@@ -388,6 +405,109 @@ fn affinity(random: &mut Random, case: &Case) -> Value {
         })
         .collect();
     json!(terms)
+}
+
+const DEVICES: &str = "/apis/resource.k8s.io/v1";
+const DRIVER: &str = "gpu.example.com";
+/// An extended resource that a device class serves, and that no node lists.
+const MAPPED: &str = "example.com/mapped";
+
+/// Devices on some nodes, some of them taken, and a pod that claims some.
+fn devices(random: &mut Random, case: &mut Case) {
+    let slices = format!("{DEVICES}/resourceslices");
+    for node in &case.nodes {
+        let node = node["metadata"]["name"].as_str().expect("a name");
+        let devices: Vec<Value> = (0..random.below(5))
+            .map(|index| {
+                let mut device = json!({
+                    "name": format!("gpu-{index}"),
+                    "attributes": {"type": {"string": random.one_of(&["gpu", "gpu", "gpu", "mig"])}},
+                    "capacity": {"memory": {"value": random.one_of(&["16Gi", "40Gi", "80Gi"])}},
+                });
+                if random.percent(15) {
+                    device["taints"] = json!([{"key": "example.com/sick", "effect": "NoSchedule"}]);
+                }
+                device
+            })
+            .collect();
+        // A pool that is not complete, or of an older generation, does not count.
+        let (generation, count) = random.one_of(&[(1, 1), (1, 1), (1, 1), (1, 1), (1, 2), (0, 1)]);
+        let slice = |name: &str, generation: i64, devices: &[Value]| {
+            json!({
+                "metadata": {"name": format!("{node}-{name}")},
+                "spec": {
+                    "driver": DRIVER, "nodeName": node, "devices": devices,
+                    "pool": {"name": node, "generation": generation, "resourceSliceCount": count},
+                },
+            })
+        };
+        case.objects.push((slices.clone(), slice("a", generation, &devices), None));
+        if generation == 0 {
+            case.objects.push((slices.clone(), slice("b", 1, &devices[..devices.len() / 2]), None));
+        }
+        if !devices.is_empty() && random.percent(40) {
+            let claim = json!({
+                "metadata": {"name": format!("{node}-taken")},
+                "spec": {"devices": {"requests": [{"name": "gpu", "exactly": {"deviceClassName": "capacity-gpu"}}]}},
+            });
+            let status = json!({"allocation": {"devices": {"results": [
+                {"request": "gpu", "driver": DRIVER, "pool": node, "device": "gpu-0"},
+            ]}}});
+            let claims = format!("{DEVICES}/namespaces/{}/resourceclaims", case.namespace);
+            case.objects.push((claims, claim, Some(status)));
+        }
+    }
+    if random.percent(40) {
+        case.template["spec"]["containers"][0]["resources"]["limits"][MAPPED] = json!(random.one_of(&["1", "2"]));
+        return;
+    }
+    let memory = format!("device.capacity[\"{DRIVER}\"].memory.compareTo(quantity(\"40Gi\")) >= 0");
+    let mut request = json!({"deviceClassName": "capacity-gpu"});
+    match random.below(4) {
+        0 => request["count"] = json!(2),
+        1 => request["selectors"] = json!([{"cel": {"expression": memory}}]),
+        2 => request["allocationMode"] = json!("All"),
+        _ => request["tolerations"] = json!([{"key": "example.com/sick", "operator": "Exists"}]),
+    }
+    let class = random.one_of(&["capacity-gpu", "capacity-gpu", "capacity-gpu", "capacity-missing"]);
+    request["deviceClassName"] = json!(class);
+    let name = format!("{}-claim", case.name);
+    let template = json!({
+        "metadata": {"name": name},
+        "spec": {"spec": {"devices": {"requests": [{"name": "gpu", "exactly": request}]}}},
+    });
+    let templates = format!("{DEVICES}/namespaces/{}/resourceclaimtemplates", case.namespace);
+    case.objects.push((templates, template, None));
+    case.template["spec"]["resourceClaims"] = json!([{"name": "gpu", "resourceClaimTemplateName": name}]);
+    case.template["spec"]["containers"][0]["resources"]["claims"] = json!([{"name": "gpu"}]);
+}
+
+/// A volume that can be reached from some nodes only, bound to a claim.
+fn volume(random: &mut Random, case: &mut Case) {
+    let name = format!("{}-volume", case.name);
+    let zone = random.one_of(&["a", "b"]);
+    let volume = json!({
+        "metadata": {"name": name},
+        "spec": {
+            "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteMany"], "hostPath": {"path": "/x"},
+            "storageClassName": "none", "persistentVolumeReclaimPolicy": "Retain",
+            "claimRef": {"namespace": case.namespace, "name": name},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [
+                {"matchExpressions": [{"key": "zone", "operator": "In", "values": [zone]}]},
+            ]}},
+        },
+    });
+    let claim = json!({
+        "metadata": {"name": name},
+        "spec": {
+            "accessModes": ["ReadWriteMany"], "storageClassName": "none", "volumeName": name,
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    });
+    case.objects.push(("/api/v1/persistentvolumes".to_owned(), volume, None));
+    let claims = format!("/api/v1/namespaces/{}/persistentvolumeclaims", case.namespace);
+    case.objects.push((claims, claim, None));
+    case.template["spec"]["volumes"] = json!([{"name": "v", "persistentVolumeClaim": {"claimName": name}}]);
 }
 
 fn rules(random: &mut Random) -> Vec<(&'static str, Value)> {

@@ -196,14 +196,20 @@ impl Analyzer for GpuCapacity {
             title: self.title(meta),
             strict: meta.strict,
             observed: facts.observed(&remarks),
-            objects: remarks.objects,
+            objects: remarks.objects.clone(),
             message,
             ..said
         };
-        let remedy = match &facts.fit {
-            Some(fit) if !fit.change.is_empty() => fit.change.clone(),
-            _ if !remarks.remedy.is_empty() => remarks.remedy.clone(),
-            _ => facts.more_needed(),
+        let change = facts.fit.as_ref().map_or("", |fit| fit.change.as_str());
+        let remedy = [change, remarks.remedy.as_str()]
+            .into_iter()
+            .filter(|it| !it.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ");
+        let remedy = if remedy.is_empty() {
+            facts.more_needed()
+        } else {
+            remedy
         };
         Ok(finding.with_remedy(remedy).into())
     }
@@ -338,7 +344,7 @@ impl Fit {
             } else {
                 Vec::new()
             },
-            reasons: reasons.join(" "),
+            reasons: reasons.join("; "),
             change,
             not_simulated: unsure.iter().map(|it| it.what.clone()).collect(),
             asked: question

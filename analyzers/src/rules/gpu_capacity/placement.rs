@@ -340,7 +340,8 @@ fn reasons(question: &Question<'_>, host: &Host<'_>, index: usize, room: &Room) 
         }
         Some(Obstacle::Volume(_)) | None => {}
     }
-    let evicts_here = question.evicts && room.evicting > room.beside;
+    let evicts_here =
+        question.evicts && room.obstacles.is_empty() && room.evicting > room.beside;
     let stay = if evicts_here {
         Stay::From(question.priority)
     } else {

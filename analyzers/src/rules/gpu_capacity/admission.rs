@@ -273,14 +273,11 @@ impl Admitted {
                 if name.is_empty() && surroundings.has_classless_pods {
                     return;
                 }
-                let what = if name.is_empty() {
-                    format!("priority: {reason}")
-                } else {
-                    self.unsure
-                        .push(Unsure::lowers(format!("PriorityClass {name}: {reason}")));
-                    format!("priority of class {name}: {reason}")
-                };
-                self.unsure.push(Unsure::new(what, Effect::Priority));
+                let named = !name.is_empty();
+                let what = format!("priority {name}").trim_end().to_owned();
+                let what = format!("{what}: {reason}");
+                self.unsure
+                    .push(Unsure::new(what, Effect::Priority { named }));
                 return;
             }
         };

@@ -174,10 +174,29 @@ fn labels(question: &Question<'_>, placement: &Placement<'_>) -> Option<Way> {
         },
         |room| room_behind(question, room),
     )?;
+    let own = |key: &str| {
+        let node = placement.hosts.iter().find(|it| it.name() == hosts[0])?;
+        let value = node.node.metadata.labels.get(key)?;
+        Some(format!("{key}={value}"))
+    };
+    let keys = || missing.iter().filter_map(|it| it.split('=').next());
     let text = if missing.is_empty() {
         format!(
             "give {} the labels that the template's nodeAffinity asks for, or relax it: {}",
             names(&hosts),
+            fits(more)
+        )
+    } else if keys().any(|key| describes_node(key)) {
+        let has: Vec<String> = keys().filter_map(own).collect();
+        let has = if has.is_empty() {
+            "has no such label".to_owned()
+        } else {
+            format!("has {}", has.join(", "))
+        };
+        format!(
+            "take {} out of the template's nodeSelector, or ask for what there is ({} {has}): {}",
+            missing.join(", "),
+            hosts[0],
             fits(more)
         )
     } else {
@@ -190,6 +209,15 @@ fn labels(question: &Question<'_>, placement: &Placement<'_>) -> Option<Way> {
         )
     };
     Some(Way { text, more })
+}
+
+/// Whether a label says what a node is, so that nobody should set it by hand.
+fn describes_node(key: &str) -> bool {
+    const VENDORS: [&str; 4] = ["nvidia.com", "amd.com", "intel.com", "habana.ai"];
+    key.split_once('/').is_some_and(|(domain, _)| {
+        let is_of = |owner: &str| domain == owner || domain.ends_with(&format!(".{owner}"));
+        is_of("kubernetes.io") || is_of("k8s.io") || VENDORS.into_iter().any(is_of)
+    })
 }
 
 /// The node on which the least has to go for one pod more.
@@ -280,7 +308,8 @@ fn more_nodes(question: &Question<'_>, placement: &Placement<'_>, missing: i64) 
                 offered / each
             }
         });
-        fits.fold(host.offers("pods"), i64::min)
+        let most = if question.takes_ports() { 1 } else { i64::MAX };
+        fits.fold(host.offers("pods").min(most), i64::min)
     };
     let best = placement
         .hosts
@@ -308,6 +337,17 @@ fn more_nodes(question: &Question<'_>, placement: &Placement<'_>, missing: i64) 
                 counted(each, "pod"),
             )
         }
+        None if question.asked().any(|(name, _)| nobody_offers(placement, name)) => {
+            let missing: Vec<&str> = question
+                .asked()
+                .map(|(name, _)| name)
+                .filter(|name| nobody_offers(placement, name))
+                .collect();
+            format!(
+                "no node offers {}; add nodes that do",
+                missing.join(" or ")
+            )
+        }
         None => {
             let largest: Vec<String> = question
                 .asked()
@@ -327,4 +367,8 @@ fn more_nodes(question: &Question<'_>, placement: &Placement<'_>, missing: i64) 
         text,
         more: missing,
     }
+}
+
+fn nobody_offers(placement: &Placement<'_>, resource: &str) -> bool {
+    placement.hosts.iter().all(|it| it.offers(resource) == 0)
 }

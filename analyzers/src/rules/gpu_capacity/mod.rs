@@ -146,8 +146,9 @@ struct Unsure {
 enum Effect {
     /// Fewer pods may fit.
     Lowers,
-    /// The priority is not known: more may be evicted, or less.
-    Priority,
+    /// The class of this name, or of none, is not known: more may be evicted, or less, and a class that is named may
+    /// not exist.
+    Priority { named: bool },
     /// Nodes may have the resource although they do not list it.
     Serves(String),
     /// Anything.
@@ -201,13 +202,12 @@ impl Analyzer for GpuCapacity {
             ..said
         };
         let change = facts.fit.as_ref().map_or("", |fit| fit.change.as_str());
-        let remedy = [change, remarks.remedy.as_str()]
-            .into_iter()
-            .filter(|it| !it.is_empty())
-            .collect::<Vec<_>>()
-            .join(" ");
+        // Devices that are there and not offered come before all else.
+        let remedies = [remarks.remedy.as_str(), change];
+        let remedies = remedies.into_iter().filter(|it| !it.is_empty());
+        let remedy = remedies.collect::<Vec<_>>().join(" ");
         let remedy = if remedy.is_empty() {
-            facts.more_needed()
+            facts.otherwise()
         } else {
             remedy
         };
@@ -368,8 +368,12 @@ fn bounds(
     for Unsure { effect, .. } in unsure {
         match effect {
             Effect::Lowers => range.low = 0,
-            Effect::Priority => {
-                let low = at_most(placement.if_stayed(question, Stay::All, None));
+            Effect::Priority { named } => {
+                let low = if *named {
+                    0
+                } else {
+                    at_most(placement.if_stayed(question, Stay::All, None))
+                };
                 let high = at_most(placement.if_stayed(question, Stay::Nobody, None));
                 range.low = range.low.min(low);
                 range.high = range.high.max(high);
@@ -458,7 +462,7 @@ impl Facts<'_> {
                 }
                 (_, unseen) => format!("pods were not seen: {}", unseen.unwrap_or_default()),
             };
-            NotEvaluated::Unknown(format!("whether {when} cannot be told: {why}"))
+            NotEvaluated::Unknown(format!("whether {when:?} holds cannot be told: {why}"))
         })
     }
 
@@ -474,6 +478,12 @@ impl Facts<'_> {
         (text(sum), text(largest))
     }
 
+    /// Why no more pods fit, as a clause.
+    fn reasons(&self) -> &str {
+        let reasons = self.fit.as_ref().map_or("", |fit| fit.reasons.as_str());
+        reasons.strip_suffix('.').unwrap_or(reasons)
+    }
+
     /// How many fit, and why no more.
     fn sentence(&self) -> String {
         let Some(fit) = &self.fit else {
@@ -486,7 +496,7 @@ impl Facts<'_> {
             _ => format!("{} of {} fit.", fit.placed, counted(fit.replicas, "pod")),
         };
         if fit.evicting.high > 0 {
-            text = format!("{text} {}", fit.eviction());
+            text = format!("{text} {}.", fit.eviction());
         }
         if !fit.reasons.is_empty() {
             text = format!("{text} {}", fit.reasons);
@@ -495,14 +505,17 @@ impl Facts<'_> {
     }
 
     fn supply(&self) -> String {
-        let (free, largest) = self.free();
+        let (free, _) = self.free();
+        let offered = measures::allocatable(self.hosts, &self.resource);
+        if offered == 0 {
+            return format!("{}: no node offers it", self.resource);
+        }
+        let (_, largest) = measures::free(self.hosts, &self.resource);
         format!(
-            "{}: {free} free of {} that nodes offer, at most {largest} on one node",
+            "{}: {free} free of {} that nodes offer, at most {} on one node",
             self.resource,
-            written(
-                &self.resource,
-                measures::allocatable(self.hosts, &self.resource)
-            ),
+            written(&self.resource, offered),
+            written(&self.resource, largest),
         )
     }
 
@@ -513,8 +526,8 @@ impl Facts<'_> {
             if fit.evicting.high > 0 {
                 parts.push(fit.eviction());
             }
-            if !fit.reasons.is_empty() {
-                parts.push(fit.reasons.clone());
+            if !self.reasons().is_empty() {
+                parts.push(self.reasons().to_owned());
             }
         }
         parts.push(self.supply());
@@ -562,12 +575,19 @@ impl Facts<'_> {
         data
     }
 
-    /// The remedy where nothing more is known than that there is too little.
-    fn more_needed(&self) -> String {
-        format!(
-            "Free some {}, or add nodes that offer it: kubectl describe nodes shows which pods hold it.",
-            self.resource
-        )
+    /// The remedy where nothing is wrong with the devices and all pods fit, or none were asked for.
+    fn otherwise(&self) -> String {
+        match &self.fit {
+            None => format!(
+                "Free some {}, or add nodes that offer it: kubectl describe nodes shows which pods hold it.",
+                self.resource
+            ),
+            Some(fit) if fit.evicting.high > 0 => format!(
+                "Free some {} or add a node, so that nobody has to go; or give the pods a PriorityClass with preemptionPolicy Never.",
+                self.resource
+            ),
+            Some(_) => String::new(),
+        }
     }
 }
 
@@ -580,6 +600,6 @@ impl Fit {
         if !self.victims.is_empty() {
             text = format!("{text}, such as {}", self.victims.join(", "));
         }
-        format!("{text}.")
+        text
     }
 }

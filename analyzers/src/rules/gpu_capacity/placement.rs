@@ -59,6 +59,11 @@ impl<'a> Question<'a> {
         asked.filter(|(_, units)| *units > 0)
     }
 
+    /// Whether it takes ports of its node, which only one such pod can have.
+    pub(super) fn takes_ports(&self) -> bool {
+        !self.ports.is_empty()
+    }
+
     /// Why no node will do, in the scheduler's words, and what helps.
     fn impossible(&self) -> Option<(String, String)> {
         if let Some(gate) = self.spec.scheduling_gates.first() {

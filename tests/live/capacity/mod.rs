@@ -45,7 +45,11 @@ fn the_answer_is_the_schedulers() {
         let created = ask(&api, &cases);
         let built = started.elapsed();
         judge(&api, &cases, &files, &created, &mut wrong, &mut tally);
-        println!("capacity: {} cases, built in {built:.1?}, all in {:.1?}", cases.len(), started.elapsed());
+        println!(
+            "capacity: {} cases, built in {built:.1?}, all in {:.1?}",
+            cases.len(),
+            started.elapsed()
+        );
         clear(&api, &cases);
     }
     for (path, class) in classes() {
@@ -53,10 +57,25 @@ fn the_answer_is_the_schedulers() {
         api.must("DELETE", &format!("{path}/{name}"), None);
     }
     println!("capacity: {tally:?}");
-    assert!(wrong.is_empty(), "{} of {CASES} differ:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {CASES} differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
     // The clusters are worth something only if they come out differently.
-    for kind in ["all placed", "some placed", "none placed", "refused", "evicting", "not simulated"] {
-        assert!(tally.get(kind).is_some_and(|count| *count >= 5), "{kind}: {tally:?}");
+    for kind in [
+        "all placed",
+        "some placed",
+        "none placed",
+        "refused",
+        "evicting",
+        "not simulated",
+    ] {
+        assert!(
+            tally.get(kind).is_some_and(|count| *count >= 5),
+            "{kind}: {tally:?}"
+        );
     }
 }
 
@@ -72,10 +91,17 @@ fn build(api: &Api, cases: &[Case]) {
         api.must("POST", "/api/v1/namespaces", Some(&namespace));
     });
     let nodes: Vec<&Value> = cases.iter().flat_map(|case| &case.nodes).collect();
-    api.each(&nodes, |api, node| api.must("POST", "/api/v1/nodes", Some(node)));
+    api.each(&nodes, |api, node| {
+        api.must("POST", "/api/v1/nodes", Some(node))
+    });
     api.each(&of_own, |api, case| {
-        let account = format!("/api/v1/namespaces/{}/serviceaccounts/default", case.namespace);
-        wait_until("the namespace's account", || api.send("GET", &account, None).0 == 200);
+        let account = format!(
+            "/api/v1/namespaces/{}/serviceaccounts/default",
+            case.namespace
+        );
+        wait_until("the namespace's account", || {
+            api.send("GET", &account, None).0 == 200
+        });
     });
     let objects: Vec<&(String, Value, Option<Value>)> =
         cases.iter().flat_map(|case| &case.objects).collect();
@@ -103,7 +129,11 @@ fn build(api: &Api, cases: &[Case]) {
         .flat_map(|case| case.terminating.iter().map(move |name| (case, name)))
         .collect();
     api.each(&ending, |api, (case, name)| {
-        api.must("DELETE", &format!("{}/{name}", pods_of(&case.namespace)), None);
+        api.must(
+            "DELETE",
+            &format!("{}/{name}", pods_of(&case.namespace)),
+            None,
+        );
     });
     let rules: Vec<(&Case, &(&str, Value))> = cases
         .iter()
@@ -115,7 +145,9 @@ fn build(api: &Api, cases: &[Case]) {
     });
     wait_until("quotas are counted", || {
         let quotas = api.get("/api/v1/resourcequotas");
-        items(&quotas).iter().all(|it| it["status"]["hard"] == it["spec"]["hard"])
+        items(&quotas)
+            .iter()
+            .all(|it| it["status"]["hard"] == it["spec"]["hard"])
     });
     wait_until("claims are bound", || {
         let claims = api.get("/api/v1/persistentvolumeclaims");
@@ -158,7 +190,10 @@ fn snapshot(api: &Api) -> Files {
     for (name, path) in [
         ("nodes", "/api/v1/nodes"),
         ("namespaces", "/api/v1/namespaces"),
-        ("priorityclasses", "/apis/scheduling.k8s.io/v1/priorityclasses"),
+        (
+            "priorityclasses",
+            "/apis/scheduling.k8s.io/v1/priorityclasses",
+        ),
         ("runtimeclasses", "/apis/node.k8s.io/v1/runtimeclasses"),
         ("deviceclasses", "/apis/resource.k8s.io/v1/deviceclasses"),
         ("resourceslices", "/apis/resource.k8s.io/v1/resourceslices"),
@@ -202,7 +237,10 @@ fn ask(api: &Api, cases: &[Case]) -> Vec<(usize, String)> {
             let (code, answer) = api.send("POST", &pods_of(&case.namespace), Some(&pod));
             if code != 201 {
                 assert!(code == 403 || code == 422, "{code} {answer}\n{pod}");
-                return (created, answer["message"].as_str().unwrap_or_default().to_owned());
+                return (
+                    created,
+                    answer["message"].as_str().unwrap_or_default().to_owned(),
+                );
             }
             created += 1;
         }
@@ -242,8 +280,13 @@ fn answer(case: &Case, files: &Files) -> Answer {
         evaluations.remove(0)
     };
     let words = "{{ .Placed }}|{{ .Evicting }}|{{ .NotSimulated }}|{{ .Reasons }}";
-    let judged = say(json!([{"fail": {"when": "unplaced > 0", "message": words}}, {"pass": {"message": words}}]));
-    let fails = judged.findings.first().map(|finding| finding.verdict == Some(Verdict::Fail));
+    let judged = say(
+        json!([{"fail": {"when": "unplaced > 0", "message": words}}, {"pass": {"message": words}}]),
+    );
+    let fails = judged
+        .findings
+        .first()
+        .map(|finding| finding.verdict == Some(Verdict::Fail));
     // An unknown verdict has no message; what is known stands in one that does not depend on it.
     let shown = match fails {
         Some(_) => judged,
@@ -288,7 +331,10 @@ fn decisions(api: &Api) -> BTreeMap<String, (usize, usize, String)> {
             _ if is_foreign => {}
             // Before its claims are made a pod is unschedulable for that.
             Some(condition) if !is_promised && !is_early(condition) => {
-                condition["message"].as_str().unwrap_or_default().clone_into(said);
+                condition["message"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .clone_into(said);
             }
             _ => *undecided += 1,
         }
@@ -311,15 +357,21 @@ fn judge(
 ) {
     let answers = api.each(cases, |_, case| answer(case, files));
     wait_until("the scheduler has decided", || {
-        decisions(api).values().all(|(_, undecided, _)| *undecided == 0)
+        decisions(api)
+            .values()
+            .all(|(_, undecided, _)| *undecided == 0)
     });
     let started = Instant::now();
     let mut decided = decisions(api);
     let as_expected = |decided: &BTreeMap<String, (usize, usize, String)>| {
-        cases.iter().zip(&answers).filter(|(case, _)| case.evicts).all(|(case, answer)| {
-            let placed = decided.get(&case.name).map_or(0, |it| it.0);
-            answer.placed.is_none_or(|expected| expected == placed)
-        })
+        cases
+            .iter()
+            .zip(&answers)
+            .filter(|(case, _)| case.evicts)
+            .all(|(case, answer)| {
+                let placed = decided.get(&case.name).map_or(0, |it| it.0);
+                answer.placed.is_none_or(|expected| expected == placed)
+            })
     };
     while !as_expected(&decided) && started.elapsed() < SETTLING {
         thread::sleep(Duration::from_millis(300));
@@ -370,31 +422,63 @@ fn differences(
         }
     };
     if let Some(feature) = case.foreign {
-        unless(!answer.not_simulated.is_empty(), format!("{feature} is not named"));
+        unless(
+            !answer.not_simulated.is_empty(),
+            format!("{feature} is not named"),
+        );
         // A foreign scheduler is not here: nobody places its pods.
         let is_judged = feature == "scheduler" || placed <= answer.most;
         unless(is_judged, format!("at most {} were expected", answer.most));
-        unless(answer.fails != Some(false), format!("{feature} is called a fit"));
+        unless(
+            answer.fails != Some(false),
+            format!("{feature} is called a fit"),
+        );
         return problems;
     }
-    unless(answer.not_simulated.is_empty(), "all is simulated".to_owned());
-    unless(answer.placed == Some(placed), "the counts differ".to_owned());
-    unless(answer.fails == Some(placed < case.replicas), "the verdict differs".to_owned());
+    unless(
+        answer.not_simulated.is_empty(),
+        "all is simulated".to_owned(),
+    );
+    unless(
+        answer.placed == Some(placed),
+        "the counts differ".to_owned(),
+    );
+    unless(
+        answer.fails == Some(placed < case.replicas),
+        "the verdict differs".to_owned(),
+    );
     if placed < created && answer.evicting == 0 {
-        let ours = answer.reasons.find("0/").map_or(&*answer.reasons, |start| &answer.reasons[start..]);
+        let ours = answer
+            .reasons
+            .find("0/")
+            .map_or(&*answer.reasons, |start| &answer.reasons[start..]);
         // What the scheduler adds is about preemption.
         let is_same = said.starts_with(ours) || answer.reasons.ends_with(said);
         unless(is_same, "the sentences differ".to_owned());
     }
     if created < case.replicas {
-        let limits = answer.reasons.strip_prefix("pods are forbidden: ").and_then(|it| it.split(" (LimitRange").next());
+        let limits = answer
+            .reasons
+            .strip_prefix("pods are forbidden: ")
+            .and_then(|it| it.split(" (LimitRange").next());
         let refusal = refusal.replace(".  No", ". No");
         let is_same = limits.is_some_and(|it| refusal.contains(it));
-        let key = ["exceeded quota", "failed quota", "PriorityClass", "RuntimeClass", "must be", "Limit must be set", "invalid", "conflict"]
-            .into_iter()
-            .find(|key| refusal.contains(key));
+        let key = [
+            "exceeded quota",
+            "failed quota",
+            "PriorityClass",
+            "RuntimeClass",
+            "must be",
+            "Limit must be set",
+            "invalid",
+            "conflict",
+        ]
+        .into_iter()
+        .find(|key| refusal.contains(key));
         unless(
-            is_same || key.is_some_and(|key| answer.reasons.to_lowercase().contains(&key.to_lowercase())),
+            is_same
+                || key
+                    .is_some_and(|key| answer.reasons.to_lowercase().contains(&key.to_lowercase())),
             "the refusals differ".to_owned(),
         );
     }
@@ -406,11 +490,23 @@ fn clear(api: &Api, cases: &[Case]) {
     let now = "?gracePeriodSeconds=0&propagationPolicy=Background";
     let own: Vec<&Case> = cases.iter().filter(|case| case.has_namespace()).collect();
     api.each(&own, |api, case| {
-        api.must("DELETE", &format!("{}{now}", pods_of(&case.namespace)), None);
-        api.must("DELETE", &format!("/api/v1/namespaces/{}", case.namespace), None);
+        api.must(
+            "DELETE",
+            &format!("{}{now}", pods_of(&case.namespace)),
+            None,
+        );
+        api.must(
+            "DELETE",
+            &format!("/api/v1/namespaces/{}", case.namespace),
+            None,
+        );
     });
     if let Some(case) = cases.iter().find(|case| !case.has_namespace()) {
-        api.must("DELETE", &format!("{}{now}", pods_of(&case.namespace)), None);
+        api.must(
+            "DELETE",
+            &format!("{}{now}", pods_of(&case.namespace)),
+            None,
+        );
     }
     api.must("DELETE", "/api/v1/nodes?labelSelector=cluster", None);
     let objects: Vec<&(String, Value, Option<Value>)> =

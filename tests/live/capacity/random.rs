@@ -65,13 +65,12 @@ impl Case {
 
 /// Priority, runtime and device classes that all cases share.
 pub(super) fn classes() -> Vec<(String, Value)> {
-    let priority = |name: &str, value: i64, policy: &str| {
-        json!({"metadata": {"name": name}, "value": value, "preemptionPolicy": policy})
-    };
+    let priority = |name: &str, value: i64, policy: &str| json!({"metadata": {"name": name}, "value": value, "preemptionPolicy": policy});
     let priorities = || "/apis/scheduling.k8s.io/v1/priorityclasses".to_owned();
     let runtimes = || "/apis/node.k8s.io/v1/runtimeclasses".to_owned();
     let devices = format!("{DEVICES}/deviceclasses");
-    let device = format!("device.driver == \"{DRIVER}\" && device.attributes[\"{DRIVER}\"].type == \"gpu\"");
+    let device =
+        format!("device.driver == \"{DRIVER}\" && device.attributes[\"{DRIVER}\"].type == \"gpu\"");
     vec![
         (
             devices,
@@ -80,8 +79,14 @@ pub(super) fn classes() -> Vec<(String, Value)> {
                 "spec": {"selectors": [{"cel": {"expression": device}}], "extendedResourceName": MAPPED},
             }),
         ),
-        (priorities(), priority("capacity-low", -100, "PreemptLowerPriority")),
-        (priorities(), priority("capacity-high", 1000, "PreemptLowerPriority")),
+        (
+            priorities(),
+            priority("capacity-low", -100, "PreemptLowerPriority"),
+        ),
+        (
+            priorities(),
+            priority("capacity-high", 1000, "PreemptLowerPriority"),
+        ),
         (priorities(), priority("capacity-polite", 1000, "Never")),
         (
             runtimes(),
@@ -103,7 +108,11 @@ pub(super) fn classes() -> Vec<(String, Value)> {
     ]
 }
 
-const EXTENDED: [&str; 3] = ["nvidia.com/gpu", "nvidia.com/mig-1g.5gb", "example.com/fpga"];
+const EXTENDED: [&str; 3] = [
+    "nvidia.com/gpu",
+    "nvidia.com/mig-1g.5gb",
+    "example.com/fpga",
+];
 
 /// Features that are not simulated, one in ten cases has one.
 const FOREIGN: [&str; 6] = [
@@ -117,7 +126,8 @@ const FOREIGN: [&str; 6] = [
 
 /// The case of this number.
 pub(super) fn case(number: usize, shared_namespace: &str) -> Case {
-    let mut random = Random::new(u64::try_from(number).expect("a small number") * 7919 + 20_261_120);
+    let mut random =
+        Random::new(u64::try_from(number).expect("a small number") * 7919 + 20_261_120);
     let name = format!("c{number}");
     let has_rules = random.percent(20);
     let foreign = (number % 10 == 9).then(|| FOREIGN[(number / 10) % FOREIGN.len()]);
@@ -212,7 +222,10 @@ fn node(random: &mut Random, cluster: &str, index: usize) -> Value {
     });
     if random.percent(10) {
         // The API server fills it in.
-        status.as_object_mut().expect("a status").remove("allocatable");
+        status
+            .as_object_mut()
+            .expect("a status")
+            .remove("allocatable");
     }
     json!({
         "metadata": {"name": format!("capacity-{cluster}-{index}"), "labels": labels},
@@ -243,7 +256,11 @@ fn resources(random: &mut Random, of_hundred: usize) -> Value {
         }
     }
     for resource in EXTENDED {
-        if random.percent(if resource == EXTENDED[0] { of_hundred * 2 / 3 } else { 5 }) {
+        if random.percent(if resource == EXTENDED[0] {
+            of_hundred * 2 / 3
+        } else {
+            5
+        }) {
             limits[resource] = json!(random.one_of(&["1", "1", "2", "3", "0"]));
         }
     }
@@ -325,7 +342,8 @@ fn existing(random: &mut Random, case: &mut Case, index: usize, has_rules: bool)
 }
 
 fn template(random: &mut Random, case: &Case) -> Value {
-    let mut spec = json!({"terminationGracePeriodSeconds": 0, "nodeSelector": {"cluster": case.name}});
+    let mut spec =
+        json!({"terminationGracePeriodSeconds": 0, "nodeSelector": {"cluster": case.name}});
     containers(random, &mut spec);
     if random.percent(3) {
         // Refused: it needs a limit.
@@ -334,12 +352,24 @@ fn template(random: &mut Random, case: &Case) -> Value {
     let mut tolerations = Vec::new();
     for (toleration, of_hundred) in [
         (json!({"key": "nvidia.com/gpu", "operator": "Exists"}), 45),
-        (json!({"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}), 20),
-        (json!({"key": "dedicated", "operator": "Equal", "value": "ml"}), 15),
+        (
+            json!({"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}),
+            20,
+        ),
+        (
+            json!({"key": "dedicated", "operator": "Equal", "value": "ml"}),
+            15,
+        ),
         (json!({"operator": "Exists", "effect": "NoSchedule"}), 8),
         (json!({"operator": "Exists"}), 5),
-        (json!({"key": "node.kubernetes.io/unschedulable", "operator": "Exists", "effect": "NoSchedule"}), 8),
-        (json!({"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoSchedule"}), 10),
+        (
+            json!({"key": "node.kubernetes.io/unschedulable", "operator": "Exists", "effect": "NoSchedule"}),
+            8,
+        ),
+        (
+            json!({"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoSchedule"}),
+            10,
+        ),
     ] {
         if random.percent(of_hundred) {
             tolerations.push(toleration);
@@ -371,7 +401,8 @@ fn template(random: &mut Random, case: &Case) -> Value {
         ]));
     }
     if random.percent(8) {
-        spec["runtimeClassName"] = json!(random.one_of(&["capacity-placed", "capacity-placed", "capacity-missing"]));
+        spec["runtimeClassName"] =
+            json!(random.one_of(&["capacity-placed", "capacity-placed", "capacity-missing"]));
     }
     if random.percent(2) {
         spec["schedulingGates"] = json!([{"name": "example.com/wait"}]);
@@ -441,9 +472,14 @@ fn devices(random: &mut Random, case: &mut Case) {
                 },
             })
         };
-        case.objects.push((slices.clone(), slice("a", generation, &devices), None));
+        case.objects
+            .push((slices.clone(), slice("a", generation, &devices), None));
         if generation == 0 {
-            case.objects.push((slices.clone(), slice("b", 1, &devices[..devices.len() / 2]), None));
+            case.objects.push((
+                slices.clone(),
+                slice("b", 1, &devices[..devices.len() / 2]),
+                None,
+            ));
         }
         if !devices.is_empty() && random.percent(40) {
             let claim = json!({
@@ -458,7 +494,8 @@ fn devices(random: &mut Random, case: &mut Case) {
         }
     }
     if random.percent(40) {
-        case.template["spec"]["containers"][0]["resources"]["limits"][MAPPED] = json!(random.one_of(&["1", "2"]));
+        case.template["spec"]["containers"][0]["resources"]["limits"][MAPPED] =
+            json!(random.one_of(&["1", "2"]));
         return;
     }
     let memory = format!("device.capacity[\"{DRIVER}\"].memory.compareTo(quantity(\"40Gi\")) >= 0");
@@ -469,16 +506,25 @@ fn devices(random: &mut Random, case: &mut Case) {
         2 => request["allocationMode"] = json!("All"),
         _ => request["tolerations"] = json!([{"key": "example.com/sick", "operator": "Exists"}]),
     }
-    let class = random.one_of(&["capacity-gpu", "capacity-gpu", "capacity-gpu", "capacity-missing"]);
+    let class = random.one_of(&[
+        "capacity-gpu",
+        "capacity-gpu",
+        "capacity-gpu",
+        "capacity-missing",
+    ]);
     request["deviceClassName"] = json!(class);
     let name = format!("{}-claim", case.name);
     let template = json!({
         "metadata": {"name": name},
         "spec": {"spec": {"devices": {"requests": [{"name": "gpu", "exactly": request}]}}},
     });
-    let templates = format!("{DEVICES}/namespaces/{}/resourceclaimtemplates", case.namespace);
+    let templates = format!(
+        "{DEVICES}/namespaces/{}/resourceclaimtemplates",
+        case.namespace
+    );
     case.objects.push((templates, template, None));
-    case.template["spec"]["resourceClaims"] = json!([{"name": "gpu", "resourceClaimTemplateName": name}]);
+    case.template["spec"]["resourceClaims"] =
+        json!([{"name": "gpu", "resourceClaimTemplateName": name}]);
     case.template["spec"]["containers"][0]["resources"]["claims"] = json!([{"name": "gpu"}]);
 }
 
@@ -504,15 +550,25 @@ fn volume(random: &mut Random, case: &mut Case) {
             "resources": {"requests": {"storage": "1Gi"}},
         },
     });
-    case.objects.push(("/api/v1/persistentvolumes".to_owned(), volume, None));
-    let claims = format!("/api/v1/namespaces/{}/persistentvolumeclaims", case.namespace);
+    case.objects
+        .push(("/api/v1/persistentvolumes".to_owned(), volume, None));
+    let claims = format!(
+        "/api/v1/namespaces/{}/persistentvolumeclaims",
+        case.namespace
+    );
     case.objects.push((claims, claim, None));
-    case.template["spec"]["volumes"] = json!([{"name": "v", "persistentVolumeClaim": {"claimName": name}}]);
+    case.template["spec"]["volumes"] =
+        json!([{"name": "v", "persistentVolumeClaim": {"claimName": name}}]);
 }
 
 fn rules(random: &mut Random) -> Vec<(&'static str, Value)> {
     let mut rules = Vec::new();
-    let quota = |hard: Value| ("resourcequotas", json!({"metadata": {"name": "quota"}, "spec": {"hard": hard}}));
+    let quota = |hard: Value| {
+        (
+            "resourcequotas",
+            json!({"metadata": {"name": "quota"}, "spec": {"hard": hard}}),
+        )
+    };
     match random.below(6) {
         0 => rules.push(quota(json!({"pods": random.one_of(&["2", "5", "9"])}))),
         1 => rules.push(quota(json!({"requests.nvidia.com/gpu": random.one_of(&["2", "4", "8"])}))),
@@ -534,7 +590,10 @@ fn rules(random: &mut Random) -> Vec<(&'static str, Value)> {
         json!([{"type": "Pod", "max": {"nvidia.com/gpu": "2"}}]),
     ]);
     if !limits.is_null() {
-        rules.push(("limitranges", json!({"metadata": {"name": "limits"}, "spec": {"limits": limits}})));
+        rules.push((
+            "limitranges",
+            json!({"metadata": {"name": "limits"}, "spec": {"limits": limits}}),
+        ));
     }
     rules
 }
@@ -550,12 +609,15 @@ fn add_foreign(template: &mut Value, feature: &str) {
             spec["topologySpreadConstraints"] = json!([constraint]);
         }
         "podAffinity" | "podAntiAffinity" => {
-            spec["affinity"][feature] = json!({"requiredDuringSchedulingIgnoredDuringExecution": [own]});
+            spec["affinity"][feature] =
+                json!({"requiredDuringSchedulingIgnoredDuringExecution": [own]});
         }
         "scheduler" => spec["schedulerName"] = json!("volcano"),
         "queue" => template["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = json!("gpu"),
-        _ => spec["volumes"] = json!([{"name": "scratch", "ephemeral": {"volumeClaimTemplate": {"spec": {
-            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
-        }}}}]),
+        _ => {
+            spec["volumes"] = json!([{"name": "scratch", "ephemeral": {"volumeClaimTemplate": {"spec": {
+                "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
+            }}}}])
+        }
     }
 }

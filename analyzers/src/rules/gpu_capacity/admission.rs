@@ -101,7 +101,8 @@ pub(super) fn admit(
     if pod.stop.is_none() {
         let invalid = invalid(&pod.spec).map_err(BadQuantity::of_template)?;
         pod.stop = invalid.map(|reason| Stop {
-            change: "correct the template: the API server refuses every pod made from it".to_owned(),
+            change: "correct the template: the API server refuses every pod made from it"
+                .to_owned(),
             reason: format!("Pod is invalid: {reason}"),
         });
     }
@@ -158,7 +159,12 @@ impl Namespace {
                 return namespace;
             };
             for key in REWRITING {
-                if found.metadata.annotations.get(key).is_some_and(|it| !it.is_empty()) {
+                if found
+                    .metadata
+                    .annotations
+                    .get(key)
+                    .is_some_and(|it| !it.is_empty())
+                {
                     let what = format!("annotation {key} of namespace {name}");
                     unsure.push(Unsure::new(what, Effect::Anything));
                 }
@@ -225,7 +231,10 @@ fn quantity(thousandths: i128) -> bundle::collected::node::Quantity {
 
 /// What the API server makes every pod tolerate.
 fn add_tolerations(spec: &mut PodSpec, surroundings: Surroundings) {
-    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+    for key in [
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/unreachable",
+    ] {
         let speaks_of = |it: &Toleration| {
             (it.key.is_empty() || it.key == key)
                 && (it.effect.is_empty() || it.effect == "NoExecute")
@@ -292,22 +301,32 @@ impl Admitted {
         };
         if let Some(class) = found {
             self.priority = class.value;
-            self.spec.priority_class_name.clone_from(&class.metadata.name);
+            self.spec
+                .priority_class_name
+                .clone_from(&class.metadata.name);
             let own = self.spec.preemption_policy.clone();
-            if !own.is_empty() && !class.preemption_policy.is_empty() && own != class.preemption_policy
+            if !own.is_empty()
+                && !class.preemption_policy.is_empty()
+                && own != class.preemption_policy
             {
                 let reason = format!(
                     "the string value of PreemptionPolicy ({own}) must not be provided in pod spec; priority admission controller computed {} from the given PriorityClass name",
                     class.preemption_policy
                 );
-                self.forbid(reason, "leave preemptionPolicy out of the template".to_owned());
+                self.forbid(
+                    reason,
+                    "leave preemptionPolicy out of the template".to_owned(),
+                );
             }
             self.evicts = own != "Never" && class.preemption_policy != "Never";
         } else if name.is_empty() {
             self.evicts = self.spec.preemption_policy != "Never";
         } else {
             let reason = format!("no PriorityClass with name {name} was found");
-            self.forbid(reason, format!("create PriorityClass {name}, or name another"));
+            self.forbid(
+                reason,
+                format!("create PriorityClass {name}, or name another"),
+            );
         }
         let computed = self.priority;
         if let Some(given) = self.spec.priority
@@ -322,7 +341,8 @@ impl Admitted {
 
     fn take_runtime(&mut self, files: &Files) -> Result<(), BadQuantity> {
         let name = self.spec.runtime_class_name.clone();
-        let without = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead";
+        let without =
+            "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead";
         let leave_out = "leave overhead out of the template".to_owned();
         if name.is_empty() {
             if !self.spec.overhead.is_empty() {
@@ -390,7 +410,10 @@ fn invalid(spec: &PodSpec) -> Result<Option<String>, BadQuantity> {
         return Ok(Some("spec.containers: Required value".to_owned()));
     }
     for (field, containers) in containers {
-        for Container { name, resources, .. } in containers {
+        for Container {
+            name, resources, ..
+        } in containers
+        {
             let field = format!("{field}[{name}].resources");
             if let Some(reason) = invalid_resources(&field, resources, is_of_container)? {
                 return Ok(Some(reason));

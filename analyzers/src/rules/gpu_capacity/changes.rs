@@ -120,7 +120,9 @@ fn tolerations(question: &Question<'_>, placement: &Placement<'_>) -> Option<Way
             ))
         })
         .collect();
-    let health = taints.iter().find(|it| it.starts_with("node.kubernetes.io/"));
+    let health = taints
+        .iter()
+        .find(|it| it.starts_with("node.kubernetes.io/"));
     let text = match health {
         Some(taint) => format!(
             "bring {} back to health (taint {taint}): {}",
@@ -337,16 +339,16 @@ fn more_nodes(question: &Question<'_>, placement: &Placement<'_>, missing: i64) 
                 counted(each, "pod"),
             )
         }
-        None if question.asked().any(|(name, _)| nobody_offers(placement, name)) => {
+        None if question
+            .asked()
+            .any(|(name, _)| nobody_offers(placement, name)) =>
+        {
             let missing: Vec<&str> = question
                 .asked()
                 .map(|(name, _)| name)
                 .filter(|name| nobody_offers(placement, name))
                 .collect();
-            format!(
-                "no node offers {}; add nodes that do",
-                missing.join(" or ")
-            )
+            format!("no node offers {}; add nodes that do", missing.join(" or "))
         }
         None => {
             let largest: Vec<String> = question

@@ -180,9 +180,8 @@ pub(super) fn host_ports(spec: &PodSpec) -> Vec<HostPort> {
                 0 if spec.host_network => port.container_port,
                 number => number,
             };
-            let or = |text: &str, default: &str| {
-                if text.is_empty() { default } else { text }.to_owned()
-            };
+            let or =
+                |text: &str, default: &str| if text.is_empty() { default } else { text }.to_owned();
             (number > 0).then(|| HostPort {
                 ip: or(&port.host_ip, "0.0.0.0"),
                 protocol: or(&port.protocol, "TCP"),
@@ -213,8 +212,14 @@ mod tests {
             (json!({}), false),
             (json!({"operator": "Exists"}), true),
             (json!({"key": "gpu", "operator": "Exists"}), true),
-            (json!({"key": "gpu", "operator": "Exists", "effect": "NoExecute"}), false),
-            (json!({"key": "gpu", "value": "yes", "effect": "NoSchedule"}), true),
+            (
+                json!({"key": "gpu", "operator": "Exists", "effect": "NoExecute"}),
+                false,
+            ),
+            (
+                json!({"key": "gpu", "value": "yes", "effect": "NoSchedule"}),
+                true,
+            ),
             (json!({"key": "gpu"}), false),
             (json!({"key": "gpu", "operator": "Gt", "value": "1"}), false),
             (json!({"value": "yes"}), true),
@@ -245,7 +250,10 @@ mod tests {
             (expression("zone", "Like", &["a"]), false),
             (json!([{}]), false),
             (json!([]), false),
-            (json!([{}, {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["a"]}]}]), true),
+            (
+                json!([{}, {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["a"]}]}]),
+                true,
+            ),
         ] {
             assert_eq!(selects(&spec(&terms), &node), matches, "{terms}");
         }
@@ -257,7 +265,10 @@ mod tests {
         let set = |names: &[&'static str]| Some(names.iter().copied().collect::<BTreeSet<_>>());
         for (terms, names) in [
             (json!([name(&["a"]), name(&["b"])]), set(&["a", "b"])),
-            (json!([name(&["a"]), {"matchExpressions": [{"key": "x", "operator": "Exists"}]}]), None),
+            (
+                json!([name(&["a"]), {"matchExpressions": [{"key": "x", "operator": "Exists"}]}]),
+                None,
+            ),
             (json!([]), None),
         ] {
             assert_eq!(named_nodes(&spec(&terms)), names, "{terms}");
@@ -272,7 +283,10 @@ mod tests {
         };
         assert!(ports(false, json!({"containerPort": 80})).is_empty());
         let http = ports(true, json!({"containerPort": 80}));
-        let one = ports(false, json!({"containerPort": 1, "hostPort": 80, "hostIP": "10.0.0.1"}));
+        let one = ports(
+            false,
+            json!({"containerPort": 1, "hostPort": 80, "hostIP": "10.0.0.1"}),
+        );
         let other = ports(false, json!({"hostPort": 80, "hostIP": "10.0.0.2"}));
         let udp = ports(false, json!({"hostPort": 80, "protocol": "UDP"}));
         assert!(http[0].conflicts(&one[0]) && one[0].conflicts(&http[0]));

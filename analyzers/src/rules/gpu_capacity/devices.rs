@@ -117,8 +117,8 @@ impl Devices {
                 .push(Unsure::lowers(format!("resourceClaims: {reason}")));
         }
         let groups = files.read("cluster-resources/groups.json");
-        let is_served = groups
-            .is_ok_and(|text| String::from_utf8_lossy(&text).contains("\"resource.k8s.io\""));
+        let is_served =
+            groups.is_ok_and(|text| String::from_utf8_lossy(&text).contains("\"resource.k8s.io\""));
         if is_served || files.gaps(CLASSES).next().is_some() {
             for resource in extended {
                 let what = format!("device classes that may serve {resource}: {reason}");
@@ -173,13 +173,7 @@ impl Devices {
     }
 
     /// A claim that exists already, and that all pods share.
-    fn shared_claim(
-        &mut self,
-        name: &str,
-        namespace: &str,
-        needs: &mut Needs<'_>,
-        files: &Files,
-    ) {
+    fn shared_claim(&mut self, name: &str, namespace: &str, needs: &mut Needs<'_>, files: &Files) {
         let path = format!("cluster-resources/resourceclaims/{namespace}.json");
         let claims = match seen::<ResourceClaim>(files, &path) {
             Seen::All(list) => list.items.clone(),
@@ -279,7 +273,10 @@ impl Devices {
         }
         let pools = Pools::of(&slices.items, &taken);
         for host in hosts {
-            let here = needs.places.iter().all(|it| selector_matches(it, host.node));
+            let here = needs
+                .places
+                .iter()
+                .all(|it| selector_matches(it, host.node));
             self.elsewhere.push(!here);
             let room = match needs.room(host, self, &pools) {
                 Ok(room) if here => room,
@@ -375,7 +372,12 @@ impl Needs<'_> {
                 count: Some(*count),
             });
         let of_claims = self.claimed.iter().map(|(request, class)| Demand {
-            selectors: class.spec.selectors.iter().chain(&request.selectors).collect(),
+            selectors: class
+                .spec
+                .selectors
+                .iter()
+                .chain(&request.selectors)
+                .collect(),
             tolerations: &request.tolerations,
             count: (request.allocation_mode != "All").then(|| request.count.unwrap_or(1)),
         });
@@ -414,7 +416,10 @@ impl Needs<'_> {
             }
         }
         for (index, (set, count)) in sets.iter().enumerate() {
-            if sets[..index].iter().any(|(other, _)| !set.is_disjoint(other)) {
+            if sets[..index]
+                .iter()
+                .any(|(other, _)| !set.is_disjoint(other))
+            {
                 return Err("device requests that partly compete for the same devices".to_owned());
             }
             if *count > 0 {

@@ -97,7 +97,8 @@ impl Node {
                 call(&of, name, &arguments?)?
             }
             Self::List(items) => {
-                let items: Result<Vec<_>, _> = items.iter().map(|it| it.evaluate(subject)).collect();
+                let items: Result<Vec<_>, _> =
+                    items.iter().map(|it| it.evaluate(subject)).collect();
                 Operand::List(items?)
             }
             Self::Literal(operand) => operand.clone(),
@@ -121,12 +122,7 @@ impl Node {
     }
 }
 
-fn joined(
-    left: &Node,
-    right: &Node,
-    decides: bool,
-    subject: Subject<'_>,
-) -> Result<bool, String> {
+fn joined(left: &Node, right: &Node, decides: bool, subject: Subject<'_>) -> Result<bool, String> {
     let side = |node: &Node| flag(&node.evaluate(subject)?);
     let left = side(left);
     if left == Ok(decides) {
@@ -147,7 +143,11 @@ fn qualified<'m, T>(
     domain: &str,
     name: &str,
 ) -> Option<&'m T> {
-    let own = if domain == driver { map.get(name) } else { None };
+    let own = if domain == driver {
+        map.get(name)
+    } else {
+        None
+    };
     own.or_else(|| map.get(&format!("{domain}/{name}")))
 }
 
@@ -230,7 +230,9 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
             tokens.push(Token::Text(inner.to_owned()));
             end + 2
         } else if first.is_ascii_digit() {
-            let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+            let end = rest
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(rest.len());
             let number = rest[..end].parse().map_err(|_| rest[..end].to_owned())?;
             tokens.push(Token::Number(number));
             end
@@ -478,19 +480,55 @@ mod tests {
         };
         for (text, expected) in [
             (r#"device.driver == "gpu.nvidia.com""#, Ok(true)),
-            (r#"device.driver == 'gpu.nvidia.com' && device.attributes["gpu.nvidia.com"].type == "gpu""#, Ok(true)),
-            (r#"device.attributes["gpu.nvidia.com"].type == "mig""#, Ok(false)),
-            (r#"device.attributes["gpu.nvidia.com"]["index"] in [1, 3]"#, Ok(true)),
-            (r#"!(device.attributes["gpu.nvidia.com"].index > 3) && device.attributes["example.com"].healthy"#, Ok(true)),
-            (r#"device.capacity["gpu.nvidia.com"].memory.compareTo(quantity("40Gi")) >= 0"#, Ok(true)),
-            (r#"device.capacity["gpu.nvidia.com"].memory.isGreaterThan(quantity("40Gi"))"#, Ok(false)),
-            (r#"device.attributes["gpu.nvidia.com"].productName.lowerAscii().contains("a100")"#, Ok(true)),
-            (r#"has(device.attributes["gpu.nvidia.com"].none) || true"#, Ok(true)),
+            (
+                r#"device.driver == 'gpu.nvidia.com' && device.attributes["gpu.nvidia.com"].type == "gpu""#,
+                Ok(true),
+            ),
+            (
+                r#"device.attributes["gpu.nvidia.com"].type == "mig""#,
+                Ok(false),
+            ),
+            (
+                r#"device.attributes["gpu.nvidia.com"]["index"] in [1, 3]"#,
+                Ok(true),
+            ),
+            (
+                r#"!(device.attributes["gpu.nvidia.com"].index > 3) && device.attributes["example.com"].healthy"#,
+                Ok(true),
+            ),
+            (
+                r#"device.capacity["gpu.nvidia.com"].memory.compareTo(quantity("40Gi")) >= 0"#,
+                Ok(true),
+            ),
+            (
+                r#"device.capacity["gpu.nvidia.com"].memory.isGreaterThan(quantity("40Gi"))"#,
+                Ok(false),
+            ),
+            (
+                r#"device.attributes["gpu.nvidia.com"].productName.lowerAscii().contains("a100")"#,
+                Ok(true),
+            ),
+            (
+                r#"has(device.attributes["gpu.nvidia.com"].none) || true"#,
+                Ok(true),
+            ),
             // The side that decides hides the other's error.
-            (r#"device.attributes["gpu.nvidia.com"].none == "x" && false"#, Ok(false)),
-            (r#"device.attributes["gpu.nvidia.com"].none == "x""#, Err(())),
-            (r#"device.attributes["gpu.nvidia.com"].driverVersion == "550.1.0""#, Err(())),
-            (r#"device.attributes["gpu.nvidia.com"].productName.matches("A100")"#, Err(())),
+            (
+                r#"device.attributes["gpu.nvidia.com"].none == "x" && false"#,
+                Ok(false),
+            ),
+            (
+                r#"device.attributes["gpu.nvidia.com"].none == "x""#,
+                Err(()),
+            ),
+            (
+                r#"device.attributes["gpu.nvidia.com"].driverVersion == "550.1.0""#,
+                Err(()),
+            ),
+            (
+                r#"device.attributes["gpu.nvidia.com"].productName.matches("A100")"#,
+                Err(()),
+            ),
         ] {
             let said = Expression::parse(text).and_then(|it| it.matches(subject));
             assert_eq!(said.map_err(|_| ()), expected, "{text}");
@@ -499,7 +537,17 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_refused() {
-        for text in ["", "device", "device.driver ==", "cel.bind(x, 1, x)", "device.driver == \"a\\n\"", "[1", "1 1", "é", "device.name == 'x'"] {
+        for text in [
+            "",
+            "device",
+            "device.driver ==",
+            "cel.bind(x, 1, x)",
+            "device.driver == \"a\\n\"",
+            "[1",
+            "1 1",
+            "é",
+            "device.name == 'x'",
+        ] {
             assert!(Expression::parse(text).is_err(), "{text}");
         }
         assert!(Expression::parse(&"(".repeat(100_000)).is_err());

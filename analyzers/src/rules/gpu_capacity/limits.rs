@@ -338,7 +338,11 @@ fn is_in_scope(quota: &ResourceQuota, spec: &PodSpec) -> bool {
     };
     let selector = quota.spec.scope_selector.as_ref();
     let expressions = selector.map_or(&[][..], |it| &it.match_expressions);
-    quota.spec.scopes.iter().all(|scope| matches(scope, "", &[]))
+    quota
+        .spec
+        .scopes
+        .iter()
+        .all(|scope| matches(scope, "", &[]))
         && expressions
             .iter()
             .all(|it| matches(&it.scope_name, &it.operator, &it.values))

@@ -202,8 +202,10 @@ impl Analyzer for GpuCapacity {
             ..said
         };
         let change = facts.fit.as_ref().map_or("", |fit| fit.change.as_str());
-        // Devices that are there and not offered come before all else.
-        let remedies = [remarks.remedy.as_str(), change];
+        let mut remedies = [change, remarks.remedy.as_str()];
+        if remarks.come_first {
+            remedies.reverse();
+        }
         let remedies = remedies.into_iter().filter(|it| !it.is_empty());
         let remedy = remedies.collect::<Vec<_>>().join(" ");
         let remedy = if remedy.is_empty() {
@@ -315,7 +317,11 @@ impl Fit {
         let range = bounds(pod, placed, question, placement, unsure);
         let mut reasons = Vec::new();
         let mut change = String::new();
-        if let Some(Stop { reason, change: stop }) = &pod.stop {
+        if let Some(Stop {
+            reason,
+            change: stop,
+        }) = &pod.stop
+        {
             reasons.push(reason.clone());
             change = changes::sentence(stop);
         }
@@ -425,7 +431,11 @@ impl Facts<'_> {
             })
         };
         let unless_held = |number: i64| Range {
-            low: if self.unseen_pods.is_some() { 0 } else { number },
+            low: if self.unseen_pods.is_some() {
+                0
+            } else {
+                number
+            },
             high: number,
         };
         Ok(match subject {

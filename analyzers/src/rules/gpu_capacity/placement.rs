@@ -83,7 +83,8 @@ impl<'a> Question<'a> {
             return Some((reason.clone(), change.to_owned()));
         }
         let reason = self.devices.impossible.clone()?;
-        let change = "make the resource claim, its template and the device class that the template names";
+        let change =
+            "make the resource claim, its template and the device class that the template names";
         Some((reason, change.to_owned()))
     }
 }
@@ -165,10 +166,7 @@ pub(super) struct Placement<'a> {
 
 impl<'a> Placement<'a> {
     /// Looks at every node.
-    pub(super) fn of(
-        question: &Question<'_>,
-        hosts: &'a [Host<'a>],
-    ) -> Result<Self, NotEvaluated> {
+    pub(super) fn of(question: &Question<'_>, hosts: &'a [Host<'a>]) -> Result<Self, NotEvaluated> {
         let compared = compared_labels(question.spec);
         let mut rooms = Vec::with_capacity(hosts.len());
         for (index, host) in hosts.iter().enumerate() {
@@ -345,8 +343,7 @@ fn reasons(question: &Question<'_>, host: &Host<'_>, index: usize, room: &Room) 
         }
         Some(Obstacle::Volume(_)) | None => {}
     }
-    let evicts_here =
-        question.evicts && room.obstacles.is_empty() && room.evicting > room.beside;
+    let evicts_here = question.evicts && room.obstacles.is_empty() && room.evicting > room.beside;
     let stay = if evicts_here {
         Stay::From(question.priority)
     } else {

@@ -37,9 +37,7 @@ impl BadQuantity {
     pub(super) fn of_template(self) -> NotEvaluated {
         match self {
             Self::Masked => redacted(),
-            Self::Malformed(reason) => {
-                NotEvaluated::Spec(format!("request.podTemplate: {reason}"))
-            }
+            Self::Malformed(reason) => NotEvaluated::Spec(format!("request.podTemplate: {reason}")),
         }
     }
 }
@@ -296,12 +294,32 @@ mod tests {
     #[test]
     fn init_containers_and_sidecars() {
         for (init, containers, expected) in [
-            (json!([]), json!([container("a", "1"), container("b", "500m")]), 1500),
-            (json!([container("i", "3")]), json!([container("a", "1")]), 3000),
-            (json!([sidecar("s", "2")]), json!([container("a", "1")]), 3000),
+            (
+                json!([]),
+                json!([container("a", "1"), container("b", "500m")]),
+                1500,
+            ),
+            (
+                json!([container("i", "3")]),
+                json!([container("a", "1")]),
+                3000,
+            ),
+            (
+                json!([sidecar("s", "2")]),
+                json!([container("a", "1")]),
+                3000,
+            ),
             // The init container runs beside the sidecar before it, not beside the one after it.
-            (json!([sidecar("s", "2"), container("i", "3"), sidecar("t", "1")]), json!([container("a", "1")]), 5000),
-            (json!([container("i", "3"), sidecar("s", "2")]), json!([container("a", "500m")]), 3000),
+            (
+                json!([sidecar("s", "2"), container("i", "3"), sidecar("t", "1")]),
+                json!([container("a", "1")]),
+                5000,
+            ),
+            (
+                json!([container("i", "3"), sidecar("s", "2")]),
+                json!([container("a", "500m")]),
+                3000,
+            ),
         ] {
             let spec = json!({"initContainers": init, "containers": containers});
             assert_eq!(cpu(spec.clone(), json!({})), expected, "{spec}");

@@ -23,6 +23,8 @@ pub(super) struct Remarks {
     pub(super) texts: Vec<String>,
     /// What to do about what is broken; empty where nothing is.
     pub(super) remedy: String,
+    /// Whether devices are there that no node offers, which comes before any other remedy.
+    pub(super) come_first: bool,
     /// Nodes and objects of which something is wrong.
     pub(super) objects: Vec<ObjectReference>,
 }
@@ -87,7 +89,10 @@ impl Remarks {
         if !super::requests::is_extended(resource) {
             return;
         }
-        let failed: Vec<&Host<'_>> = hosts.iter().filter(|it| it.withheld(resource) > 0).collect();
+        let failed: Vec<&Host<'_>> = hosts
+            .iter()
+            .filter(|it| it.withheld(resource) > 0)
+            .collect();
         let gone: Vec<&Host<'_>> = failed
             .iter()
             .filter(|it| it.offers(resource) == 0)
@@ -119,6 +124,7 @@ impl Remarks {
             .collect();
         let gone: Vec<&Host<'_>> = gone.into_iter().chain(zero).collect();
         if !gone.is_empty() {
+            self.come_first = true;
             let nodes = self.nodes(&gone);
             self.texts.push(format!(
                 "{nodes} {} 0 {resource}: the device plugin registered once and is gone, or found no healthy device",
@@ -147,6 +153,7 @@ impl Remarks {
             .collect();
         let (registered_never, driverless): (Vec<&Host<'_>>, Vec<&Host<'_>>) =
             idle.iter().copied().partition(|it| with_driver(it));
+        self.come_first |= !idle.is_empty();
         if !registered_never.is_empty() {
             let nodes = self.nodes(&registered_never);
             self.texts.push(format!(
@@ -182,7 +189,8 @@ impl Remarks {
         }
         for (state, hosts) in by_state {
             let nodes = self.nodes(&hosts);
-            self.texts.push(format!("MIG configuration is {state} on {nodes}"));
+            self.texts
+                .push(format!("MIG configuration is {state} on {nodes}"));
             self.advise("Read the log of the MIG manager's pod on these nodes; it cannot change slices that pods use.");
         }
     }
@@ -201,7 +209,11 @@ impl Remarks {
                 || resource.ends_with(".shared")
                 || replicas.parse::<i64>().is_ok_and(|it| it > 1);
             if is_shared {
-                let strategy = if strategy == "mps" { "MPS" } else { "time slicing" };
+                let strategy = if strategy == "mps" {
+                    "MPS"
+                } else {
+                    "time slicing"
+                };
                 let key = (strategy.to_owned(), replicas.to_owned());
                 by_kind.entry(key).or_default().push(host);
             }
@@ -245,7 +257,8 @@ impl Remarks {
                     continue;
                 }
                 let name = &metadata.name;
-                self.texts.push(format!("{kind} {name} is {state} ({path})"));
+                self.texts
+                    .push(format!("{kind} {name} is {state} ({path})"));
                 self.objects.push(ObjectReference {
                     api_version: String::from(if kind == "ClusterPolicy" {
                         "nvidia.com/v1"
@@ -309,7 +322,10 @@ fn plugin_trouble(host: &Host<'_>, files: &Files) -> Option<String> {
             ));
         }
     }
-    let none = !host.occupants.iter().any(|it| part(&it.pod.metadata.name).is_some());
+    let none = !host
+        .occupants
+        .iter()
+        .any(|it| part(&it.pod.metadata.name).is_some());
     none.then(|| {
         format!(
             "on {} there is no pod of a driver or device plugin among {}",

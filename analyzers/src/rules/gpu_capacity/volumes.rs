@@ -1,14 +1,14 @@
 //! What a pod's volume claims say about where it can run.
 
+use bundle::Files;
 use bundle::collected::List;
 use bundle::collected::node::Node;
 use bundle::collected::scheduling::{
     Binding, NodeSelector, PersistentVolume, PersistentVolumeClaim, PodSpec,
 };
-use bundle::Files;
 
-use super::constraints::selector_matches;
 use super::Unsure;
+use super::constraints::selector_matches;
 use crate::document::document;
 use crate::finding::NotEvaluated;
 
@@ -43,11 +43,7 @@ const ZONES: [(&str, &str); 4] = [
 
 impl Volumes {
     /// Reads the claims that the pod names.
-    pub(super) fn of(
-        spec: &PodSpec,
-        namespace: &str,
-        files: &Files,
-    ) -> Result<Self, NotEvaluated> {
+    pub(super) fn of(spec: &PodSpec, namespace: &str, files: &Files) -> Result<Self, NotEvaluated> {
         let mut volumes = Self::default();
         let claims: Vec<&str> = spec
             .volumes
@@ -61,11 +57,7 @@ impl Volumes {
         let list = match document::<List<PersistentVolumeClaim>>(files, &path) {
             Ok(list) => list,
             Err(reason) => {
-                let what = format!(
-                    "volumes (claim {}): {}",
-                    claims.join(", "),
-                    reason.reason()
-                );
+                let what = format!("volumes (claim {}): {}", claims.join(", "), reason.reason());
                 volumes.unsure.push(Unsure::lowers(what));
                 return Ok(volumes);
             }
@@ -104,7 +96,11 @@ impl Volumes {
                 return Ok(());
             }
         };
-        let Some(volume) = list.items.iter().find(|it| &it.metadata.name == volume_name) else {
+        let Some(volume) = list
+            .items
+            .iter()
+            .find(|it| &it.metadata.name == volume_name)
+        else {
             let what = format!("volume {volume_name} of claim {name}, which is not in {path}");
             self.unsure.push(Unsure::lowers(what));
             return Ok(());
@@ -119,10 +115,18 @@ impl Volumes {
             }
         }
         if let Some(csi) = &volume.spec.csi {
-            let what = format!("volumes per node of the driver {} (claim {name})", csi.driver);
+            let what = format!(
+                "volumes per node of the driver {} (claim {name})",
+                csi.driver
+            );
             self.unsure.push(Unsure::lowers(what));
         }
-        if claim.spec.access_modes.iter().any(|it| it == "ReadWriteOncePod") {
+        if claim
+            .spec
+            .access_modes
+            .iter()
+            .any(|it| it == "ReadWriteOncePod")
+        {
             let what = format!("claim {name}, which only one pod can use (ReadWriteOncePod)");
             self.unsure.push(Unsure::lowers(what));
         }

@@ -188,7 +188,7 @@ fn labels(question: &Question<'_>, placement: &Placement<'_>) -> Option<Way> {
             names(&hosts),
             fits(more)
         )
-    } else if keys().any(|key| describes_node(key)) {
+    } else if keys().any(describes_node) {
         let has: Vec<String> = keys().filter_map(own).collect();
         let has = if has.is_empty() {
             "has no such label".to_owned()

@@ -201,7 +201,7 @@ mod tests {
         serde_json::from_value(value).expect("a toleration")
     }
 
-    fn node(labels: Value) -> Node {
+    fn node(labels: &Value) -> Node {
         let node = json!({"metadata": {"name": "a", "labels": labels}});
         serde_json::from_value(node).expect("a node")
     }
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn affinity() {
-        let node = node(json!({"memory": "40", "unit": "40GB", "zone": "a"}));
+        let node = node(&json!({"memory": "40", "unit": "40GB", "zone": "a"}));
         let expression = |key: &str, operator: &str, values: &[&str]| json!([{"matchExpressions": [{"key": key, "operator": operator, "values": values}]}]);
         for (terms, matches) in [
             (expression("zone", "In", &["a", "b"]), true),

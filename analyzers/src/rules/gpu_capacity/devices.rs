@@ -1,19 +1,18 @@
 //! Dynamic resource allocation: the devices that a pod claims, and where they are free.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::Files;
 use bundle::collected::List;
 use bundle::collected::devices::{
-    AllocatedDevice, Device, DeviceClass, DeviceRequest, DeviceSelector, ExactRequest,
-    ResourceClaim, ResourceClaimTemplate, ResourceSlice,
+    DeviceClass, DeviceRequest, ExactRequest, ResourceClaim, ResourceClaimTemplate, ResourceSlice,
 };
-use bundle::collected::scheduling::{NodeSelector, PodSpec, Toleration};
+use bundle::collected::scheduling::{NodeSelector, PodSpec};
 
 use super::admission::{Seen, seen};
 use super::cluster::Host;
-use super::constraints::{selector_matches, tolerates};
-use super::expression::{Expression, Subject};
+use super::constraints::selector_matches;
+use super::pools::{Demand, Place, Pools, allocated};
 use super::requests::{BadQuantity, IMPLICIT_CLASS, is_extended, of_pod, units};
 use super::{Effect, Unsure};
 use crate::document::Documents;
@@ -153,14 +152,13 @@ impl Devices {
                         continue;
                     }
                 };
-                match templates.into_iter().find(|it| &it.metadata.name == name) {
-                    Some(template) => template.spec.spec.devices,
-                    None => {
-                        let reason = format!("resourceclaimtemplate {name:?} not found");
-                        self.impossible.get_or_insert(reason);
-                        continue;
-                    }
-                }
+                let mut named = templates.into_iter();
+                let Some(template) = named.find(|it| &it.metadata.name == name) else {
+                    let reason = format!("resourceclaimtemplate {name:?} not found");
+                    self.impossible.get_or_insert(reason);
+                    continue;
+                };
+                template.spec.spec.devices
             };
             if !requests.constraints.is_empty() {
                 let what = format!("constraints between the devices of claim {}", claim.name);
@@ -230,12 +228,11 @@ impl Devices {
             return;
         }
         let class = &exact.device_class_name;
-        match classes.iter().find(|it| &it.metadata.name == class) {
-            Some(found) => needs.claimed.push((exact, found)),
-            None => {
-                let reason = format!("request {name}: device class {class} does not exist");
-                self.impossible.get_or_insert(reason);
-            }
+        if let Some(found) = classes.iter().find(|it| &it.metadata.name == class) {
+            needs.claimed.push((exact, found));
+        } else {
+            let reason = format!("request {name}: device class {class} does not exist");
+            self.impossible.get_or_insert(reason);
         }
     }
 
@@ -313,24 +310,6 @@ fn serving<'c>(classes: &'c [DeviceClass], resource: &str) -> Option<&'c DeviceC
     })
 }
 
-/// A device's place: driver, pool, name.
-type Place = (String, String, String);
-
-fn allocated(claim: &ResourceClaim) -> impl Iterator<Item = Place> {
-    let allocation = claim.status.allocation.iter();
-    allocation
-        .flat_map(|it| &it.devices.results)
-        .filter(|it| !it.admin_access)
-        .map(
-            |AllocatedDevice {
-                 driver,
-                 pool,
-                 device,
-                 ..
-             }| (driver.clone(), pool.clone(), device.clone()),
-        )
-}
-
 /// What one pod needs.
 #[derive(Debug, Default)]
 struct Needs<'c> {
@@ -340,14 +319,6 @@ struct Needs<'c> {
     claimed: Vec<(ExactRequest, &'c DeviceClass)>,
     /// Nodes from which claims that are allocated can be used.
     places: Vec<NodeSelector>,
-}
-
-/// One request: which devices, and how many of them.
-struct Demand<'d> {
-    selectors: Vec<&'d DeviceSelector>,
-    tolerations: &'d [Toleration],
-    /// All that there are where there is none.
-    count: Option<i64>,
 }
 
 impl Needs<'_> {
@@ -427,98 +398,5 @@ impl Needs<'_> {
             }
         }
         Ok(Some(room))
-    }
-}
-
-impl Demand<'_> {
-    fn wants(&self, offer: &Offer<'_>) -> Result<bool, String> {
-        let subject = Subject {
-            driver: offer.driver,
-            device: offer.device,
-        };
-        for selector in &self.selectors {
-            let Some(cel) = &selector.cel else {
-                return Err("a device selector that is not CEL".to_owned());
-            };
-            let text = &cel.expression;
-            let matches = Expression::parse(text).and_then(|it| it.matches(subject));
-            let problem = |what| format!("the device selector {text:?} ({what})");
-            if !matches.map_err(problem)? {
-                return Ok(false);
-            }
-        }
-        let bears = |taint: &bundle::collected::node::Taint| {
-            let mut tolerations = self.tolerations.iter();
-            tolerations.any(|it| tolerates(it, &taint.key, &taint.value, &taint.effect))
-        };
-        let keeps_away = |taint: &&bundle::collected::node::Taint| {
-            matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute")
-        };
-        Ok(offer.device.taints.iter().filter(keeps_away).all(bears))
-    }
-}
-
-/// A device of a complete pool.
-struct Offer<'s> {
-    driver: &'s str,
-    device: &'s Device,
-    is_taken: bool,
-    /// Whether taking it says something of others.
-    is_part: bool,
-}
-
-/// The devices of complete pools, by node.
-struct Pools<'s> {
-    by_node: HashMap<&'s str, Vec<Offer<'s>>>,
-    /// Whether there are devices that are not of one node.
-    are_shared: bool,
-}
-
-impl<'s> Pools<'s> {
-    fn of(slices: &'s [ResourceSlice], taken: &BTreeSet<Place>) -> Self {
-        let mut pools: HashMap<(&str, &str), Vec<&ResourceSlice>> = HashMap::new();
-        for slice in slices {
-            let key = (slice.spec.driver.as_str(), slice.spec.pool.name.as_str());
-            let newest = pools.entry(key).or_default();
-            let generation = slice.spec.pool.generation;
-            match newest.first().map(|it| it.spec.pool.generation) {
-                Some(before) if before > generation => continue,
-                Some(before) if before < generation => newest.clear(),
-                _ => {}
-            }
-            newest.push(slice);
-        }
-        let mut found = Self {
-            by_node: HashMap::new(),
-            are_shared: false,
-        };
-        #[expect(clippy::iter_over_hash_type, reason = "each node has pools of its own")]
-        for ((driver, pool), slices) in pools {
-            if slices.len() != slices[0].spec.pool.resource_slice_count {
-                continue;
-            }
-            let counts = slices.iter().any(|it| !it.spec.shared_counters.is_empty());
-            for slice in slices {
-                if slice.spec.node_name.is_empty() {
-                    found.are_shared |= !slice.spec.devices.is_empty();
-                    continue;
-                }
-                let offers = found.by_node.entry(&slice.spec.node_name).or_default();
-                offers.extend(slice.spec.devices.iter().map(|listed| {
-                    let device = listed.basic.as_deref().unwrap_or(listed);
-                    let place = (driver.to_owned(), pool.to_owned(), listed.name.clone());
-                    Offer {
-                        driver,
-                        device,
-                        is_taken: taken.contains(&place),
-                        is_part: counts
-                            || !device.consumes_counters.is_empty()
-                            || device.allow_multiple_allocations
-                            || !device.binding_conditions.is_empty(),
-                    }
-                }));
-            }
-        }
-        found
     }
 }

@@ -10,7 +10,6 @@ use bundle::collected::scheduling::{
 use super::Unsure;
 use super::constraints::selector_matches;
 use crate::document::document;
-use crate::finding::NotEvaluated;
 
 /// What the claims require.
 #[derive(Debug, Default)]
@@ -43,7 +42,7 @@ const ZONES: [(&str, &str); 4] = [
 
 impl Volumes {
     /// Reads the claims that the pod names.
-    pub(super) fn of(spec: &PodSpec, namespace: &str, files: &Files) -> Result<Self, NotEvaluated> {
+    pub(super) fn of(spec: &PodSpec, namespace: &str, files: &Files) -> Self {
         let mut volumes = Self::default();
         let claims: Vec<&str> = spec
             .volumes
@@ -51,7 +50,7 @@ impl Volumes {
             .filter_map(|volume| Some(volume.persistent_volume_claim.as_ref()?.claim_name.as_str()))
             .collect();
         if claims.is_empty() {
-            return Ok(volumes);
+            return volumes;
         }
         let path = format!("cluster-resources/pvcs/{namespace}.json");
         let list = match document::<List<PersistentVolumeClaim>>(files, &path) {
@@ -59,7 +58,7 @@ impl Volumes {
             Err(reason) => {
                 let what = format!("volumes (claim {}): {}", claims.join(", "), reason.reason());
                 volumes.unsure.push(Unsure::lowers(what));
-                return Ok(volumes);
+                return volumes;
             }
         };
         for name in claims {
@@ -68,13 +67,13 @@ impl Volumes {
                     let reason = format!("persistentvolumeclaim {name:?} not found");
                     volumes.impossible.get_or_insert(reason);
                 }
-                Some(claim) => volumes.add(claim, files)?,
+                Some(claim) => volumes.add(claim, files),
             }
         }
-        Ok(volumes)
+        volumes
     }
 
-    fn add(&mut self, claim: &PersistentVolumeClaim, files: &Files) -> Result<(), NotEvaluated> {
+    fn add(&mut self, claim: &PersistentVolumeClaim, files: &Files) {
         let name = &claim.metadata.name;
         let volume_name = &claim.spec.volume_name;
         if claim.status.phase == "Lost" {
@@ -82,10 +81,11 @@ impl Volumes {
                 "persistentvolumeclaim {name:?} bound to non-existent persistentvolume {volume_name:?}"
             );
             self.impossible.get_or_insert(reason);
-            return Ok(());
+            return;
         }
         if volume_name.is_empty() {
-            return self.add_unbound(claim, files);
+            self.add_unbound(claim, files);
+            return;
         }
         let path = "cluster-resources/pvs.json";
         let list = match document::<List<PersistentVolume>>(files, path) {
@@ -93,7 +93,7 @@ impl Volumes {
             Err(reason) => {
                 let what = format!("the volume of claim {name}: {}", reason.reason());
                 self.unsure.push(Unsure::lowers(what));
-                return Ok(());
+                return;
             }
         };
         let Some(volume) = list
@@ -103,7 +103,7 @@ impl Volumes {
         else {
             let what = format!("volume {volume_name} of claim {name}, which is not in {path}");
             self.unsure.push(Unsure::lowers(what));
-            return Ok(());
+            return;
         };
         let affinity = volume.spec.node_affinity.as_ref();
         self.reachable
@@ -130,14 +130,9 @@ impl Volumes {
             let what = format!("claim {name}, which only one pod can use (ReadWriteOncePod)");
             self.unsure.push(Unsure::lowers(what));
         }
-        Ok(())
     }
 
-    fn add_unbound(
-        &mut self,
-        claim: &PersistentVolumeClaim,
-        files: &Files,
-    ) -> Result<(), NotEvaluated> {
+    fn add_unbound(&mut self, claim: &PersistentVolumeClaim, files: &Files) {
         let name = &claim.metadata.name;
         let class = &claim.spec.storage_class_name;
         let path = "cluster-resources/storage-classes.json";
@@ -149,7 +144,7 @@ impl Volumes {
             Err(reason) => {
                 let what = format!("volume topology (claim {name}): {}", reason.reason());
                 self.unsure.push(Unsure::lowers(what));
-                return Ok(());
+                return;
             }
         };
         if waits {
@@ -161,7 +156,6 @@ impl Volumes {
             let reason = "pod has unbound immediate PersistentVolumeClaims".to_owned();
             self.impossible.get_or_insert(reason);
         }
-        Ok(())
     }
 
     /// Why a node cannot reach the volumes, in the scheduler's words.

@@ -42,24 +42,16 @@ fn the_answer_is_the_schedulers() {
             .iter()
             .map(|number| case(*number, cluster.namespace()))
             .collect();
-        let started = Instant::now();
         build(&api, &cases);
         let files = snapshot(&api);
         let created = ask(&api, &cases);
-        let built = started.elapsed();
         judge(&api, &cases, &files, &created, &mut wrong, &mut tally);
-        println!(
-            "capacity: {} cases, built in {built:.1?}, all in {:.1?}",
-            cases.len(),
-            started.elapsed()
-        );
         clear(&api, &cases);
     }
     for (path, class) in classes() {
         let name = class["metadata"]["name"].as_str().expect("a name");
         api.must("DELETE", &format!("{path}/{name}"), None);
     }
-    println!("capacity: {tally:?}");
     assert!(
         wrong.is_empty(),
         "{} of {CASES} differ:\n{}",

@@ -494,9 +494,9 @@ fn add_foreign(template: &mut Value, feature: &str) {
         "scheduler" => spec["schedulerName"] = json!("volcano"),
         "queue" => template["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = json!("gpu"),
         _ => {
-            spec["volumes"] = json!([{"name": "scratch", "ephemeral": {"volumeClaimTemplate": {"spec": {
-                "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
-            }}}}])
+            let claim = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}});
+            let ephemeral = json!({"volumeClaimTemplate": {"spec": claim}});
+            spec["volumes"] = json!([{"name": "scratch", "ephemeral": ephemeral}]);
         }
     }
 }

@@ -115,6 +115,21 @@ impl Quantity {
             .unwrap_or(f64::NAN)
     }
 
+    /// The amount in units of `10^exponent`, rounded away from zero, as Kubernetes counts it: `MilliValue` is -3,
+    /// `Value` is 0. `None` when 128 bits do not hold it.
+    #[must_use]
+    pub fn rounded_up(&self, exponent: i32) -> Option<i128> {
+        if self.mantissa == 0 || self.exponent >= exponent {
+            return self.aligned(exponent);
+        }
+        let shift = exponent.checked_sub(self.exponent)?.unsigned_abs();
+        let Some(divisor) = 10u128.checked_pow(shift) else {
+            return Some(self.mantissa.signum());
+        };
+        let rounded = self.mantissa.unsigned_abs().div_ceil(divisor);
+        Some(i128::try_from(rounded).ok()? * self.mantissa.signum())
+    }
+
     /// The sum, in the format of `self` unless that is zero; `None` when 128 bits do not hold it.
     #[must_use]
     pub fn checked_add(self, other: Quantity) -> Option<Quantity> {
@@ -571,6 +586,26 @@ mod tests {
             let (l, r): (Quantity, Quantity) = (left.parse()?, right.parse()?);
             assert_eq!(l.cmp(&r), order, "{left} against {right}");
         }
+        Ok(())
+    }
+
+    #[test]
+    fn rounds_as_kubernetes_counts() -> Result<(), QuantityError> {
+        for (text, milli, whole) in [
+            ("0", 0, 0),
+            ("100m", 100, 1),
+            ("1500m", 1500, 2),
+            ("1", 1000, 1),
+            ("100n", 1, 1),
+            ("-100u", -1, -1),
+            ("2Gi", 2_147_483_648_000, 2_147_483_648),
+        ] {
+            let quantity: Quantity = text.parse()?;
+            assert_eq!(quantity.rounded_up(-3), Some(milli), "{text}");
+            assert_eq!(quantity.rounded_up(0), Some(whole), "{text}");
+        }
+        assert_eq!("1n".parse::<Quantity>()?.rounded_up(60), Some(1));
+        assert_eq!("1e90".parse::<Quantity>()?.rounded_up(0), None);
         Ok(())
     }
 

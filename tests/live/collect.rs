@@ -285,7 +285,7 @@ metadata: {name: collect-everything}
 ";
 
 /// File below `cluster-resources/`, and the resource that kubectl calls it.
-const NAMESPACED: [(&str, &str); 22] = [
+const NAMESPACED: [(&str, &str); 24] = [
     ("pods", "pods"),
     ("pod-disruption-budgets", "poddisruptionbudgets.policy"),
     ("services", "services"),
@@ -308,9 +308,14 @@ const NAMESPACED: [(&str, &str); 22] = [
     ("serviceaccounts", "serviceaccounts"),
     ("leases", "leases.coordination.k8s.io"),
     ("configmaps", "configmaps"),
+    ("resourceclaims", "resourceclaims.resource.k8s.io"),
+    (
+        "resourceclaimtemplates",
+        "resourceclaimtemplates.resource.k8s.io",
+    ),
 ];
 
-const CLUSTER_WIDE: [(&str, &str); 13] = [
+const CLUSTER_WIDE: [(&str, &str); 16] = [
     ("namespaces", "namespaces"),
     ("nodes", "nodes"),
     ("pvs", "persistentvolumes"),
@@ -321,6 +326,9 @@ const CLUSTER_WIDE: [(&str, &str); 13] = [
     ("clusterroles", "clusterroles"),
     ("clusterrolebindings", "clusterrolebindings"),
     ("volumeattachments", "volumeattachments"),
+    ("runtimeclasses", "runtimeclasses.node.k8s.io"),
+    ("deviceclasses", "deviceclasses.resource.k8s.io"),
+    ("resourceslices", "resourceslices.resource.k8s.io"),
     ("certificatesigningrequests", "certificatesigningrequests"),
     (
         "validating-webhook-configurations",

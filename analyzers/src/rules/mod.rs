@@ -8,6 +8,7 @@ mod cluster_version;
 mod custom_resource_definition;
 mod deployment_status;
 mod distribution;
+mod gpu_capacity;
 mod host_cpu;
 mod host_gpu;
 mod host_memory;
@@ -26,6 +27,7 @@ pub const KINDS: &[&AnalyzerKind] = &[
     &custom_resource_definition::KIND,
     &deployment_status::KIND,
     &distribution::KIND,
+    &gpu_capacity::KIND,
     &json_compare::KIND,
     &log_patterns::KIND,
     &node_resources::KIND,

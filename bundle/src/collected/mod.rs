@@ -6,11 +6,13 @@
 //! [`crate::Files::decoded`]. A missing field or a `null` is the type's default, as Go decodes it.
 
 pub mod cluster_version;
+pub mod devices;
 pub mod event;
 pub mod gpu;
 pub mod host;
 pub mod node;
 pub mod pod;
+pub mod scheduling;
 pub mod workload;
 
 use std::collections::BTreeMap;

@@ -31,6 +31,8 @@ pub struct NodeSpec {
     /// What keeps pods away.
     #[serde(deserialize_with = "or_default")]
     pub taints: Vec<Taint>,
+    /// Whether it is cordoned.
+    pub unschedulable: bool,
 }
 
 /// `Taint`.

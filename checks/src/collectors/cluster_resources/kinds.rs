@@ -29,6 +29,13 @@ const fn kind(
     }
 }
 
+/// The versions of `resource.k8s.io` that are read: what came before had other shapes.
+const RESOURCE_VERSIONS: &[&str] = &[
+    "resource.k8s.io/v1",
+    "resource.k8s.io/v1beta2",
+    "resource.k8s.io/v1beta1",
+];
+
 /// One file for each namespace.
 pub(super) const NAMESPACED: &[Kind] = &[
     kind("pods", "Pod", "pods", &["v1"]),
@@ -88,6 +95,18 @@ pub(super) const NAMESPACED: &[Kind] = &[
         "rolebindings",
         &["rbac.authorization.k8s.io/v1"],
     ),
+    kind(
+        "resourceclaims",
+        "ResourceClaim",
+        "resourceclaims",
+        RESOURCE_VERSIONS,
+    ),
+    kind(
+        "resourceclaimtemplates",
+        "ResourceClaimTemplate",
+        "resourceclaimtemplates",
+        RESOURCE_VERSIONS,
+    ),
     kind("roles", "Role", "roles", &["rbac.authorization.k8s.io/v1"]),
     kind(
         "serviceaccounts",
@@ -120,6 +139,12 @@ pub(super) const CLUSTER_WIDE: &[Kind] = &[
         &["rbac.authorization.k8s.io/v1"],
     ),
     kind(
+        "deviceclasses",
+        "DeviceClass",
+        "deviceclasses",
+        RESOURCE_VERSIONS,
+    ),
+    kind(
         "ingress-classes",
         "IngressClass",
         "ingressclasses",
@@ -139,6 +164,18 @@ pub(super) const CLUSTER_WIDE: &[Kind] = &[
         &["scheduling.k8s.io/v1", "scheduling.k8s.io/v1beta1"],
     ),
     kind("pvs", "PersistentVolume", "persistentvolumes", &["v1"]),
+    kind(
+        "resourceslices",
+        "ResourceSlice",
+        "resourceslices",
+        RESOURCE_VERSIONS,
+    ),
+    kind(
+        "runtimeclasses",
+        "RuntimeClass",
+        "runtimeclasses",
+        &["node.k8s.io/v1", "node.k8s.io/v1beta1"],
+    ),
     kind(
         "storage-classes",
         "StorageClass",

@@ -69,11 +69,13 @@ Below `cluster-resources/`:
 
 - `namespaces.json`, `nodes.json`, `pvs.json`, `storage-classes.json`, `ingress-classes.json`,
   `priorityclasses.json`, `custom-resource-definitions.json`, `clusterroles.json`, `clusterrolebindings.json`,
-  `volumeattachments.json`, `certificatesigningrequests.json`, `validating-webhook-configurations.json`,
+  `volumeattachments.json`, `runtimeclasses.json`, `deviceclasses.json`, `resourceslices.json`,
+  `certificatesigningrequests.json`, `validating-webhook-configurations.json`,
   `mutating-webhook-configurations.json`
 - `<kind>/<namespace>.json` for pods, pod-disruption-budgets, services, deployments, statefulsets, daemonsets,
   replicasets, jobs, cronjobs, ingress, network-policy, resource-quota, limitranges, events, pvcs, roles,
-  rolebindings, endpoints, endpointslices, serviceaccounts, leases, configmaps: there even when empty
+  rolebindings, endpoints, endpointslices, serviceaccounts, leases, configmaps, resourceclaims,
+  resourceclaimtemplates: there even when empty
 - `custom-resources/<definition>.json` or `custom-resources/<definition>/<namespace>.json`, an array, with a
   `.yaml` link beside it
 - `groups.json`, `resources.json`: discovery

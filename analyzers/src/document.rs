@@ -24,7 +24,7 @@ where
 }
 
 /// A document, whole or not. A mask where a number should be breaks a document, too: that is no fault of it.
-fn decoded<T>(files: &Files, path: &str) -> Result<Arc<T>, NotEvaluated>
+pub(crate) fn decoded<T>(files: &Files, path: &str) -> Result<Arc<T>, NotEvaluated>
 where
     T: DeserializeOwned + Send + Sync + 'static,
 {

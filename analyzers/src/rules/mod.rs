@@ -16,6 +16,8 @@ mod node_resources;
 mod statefulset_status;
 mod storage_class;
 mod text_analyze;
+mod velero;
+mod velero_health;
 
 /// Every analyzer, sorted by scope and name.
 pub const KINDS: &[&AnalyzerKind] = &[
@@ -29,6 +31,8 @@ pub const KINDS: &[&AnalyzerKind] = &[
     &statefulset_status::KIND,
     &storage_class::KIND,
     &text_analyze::KIND,
+    &velero::KIND,
+    &velero_health::KIND,
     &host_cpu::KIND,
     &host_os::KIND,
     &json_compare::HOST_KIND,

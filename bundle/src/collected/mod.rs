@@ -6,10 +6,14 @@
 //! [`crate::Files::decoded`]. A missing field or a `null` is the type's default, as Go decodes it.
 
 pub mod cluster_version;
+pub mod credentials;
 pub mod event;
 pub mod host;
 pub mod node;
 pub mod pod;
+pub mod template;
+pub mod velero;
+pub mod volume;
 pub mod workload;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,605 @@
+//! Schedules and how fresh their backups are, the last backups, repositories, restores.
+
+use std::collections::BTreeMap;
+
+use bundle::collected::velero::{Backup, BackupRepository, BackupStatus, Restore, Schedule};
+use jiff::{SignedDuration, Timestamp};
+
+use super::cron::longest_interval;
+use super::{Answers, Scene, claim, kots, listed, span, velero_object};
+use crate::document::counted;
+use crate::finding::{Finding, Verdict};
+use crate::velero::objects;
+
+/// The label of a backup that a schedule made.
+const SCHEDULE_LABEL: &str = "velero.io/schedule-name";
+/// What a backup may take beyond one and a half intervals.
+const GRACE: SignedDuration = SignedDuration::from_hours(1);
+/// A server that has just started has not tidied up yet.
+const TIDYING: SignedDuration = SignedDuration::from_mins(5);
+/// From when on a backup that has expired should be gone: it is looked for every hour.
+const EXPIRED: SignedDuration = SignedDuration::from_hours(24);
+
+/// Since which version a day has to match both the day of the month and the day of the week.
+const BOTH_DAYS_SINCE: &str = "1.18.3";
+
+pub(super) fn judge_schedules(scene: &Scene<'_>, answers: &mut Answers) {
+    for schedule in scene.schedules.iter() {
+        judge_schedule(scene, schedule, answers);
+    }
+    let title = "The schedules asked for are there";
+    let wanted = &scene.config.schedules;
+    if wanted.is_empty() {
+        if let Some(reason) = &scene.schedules.unseen {
+            answers.unknown("Schedules make backups in time", reason);
+        }
+        return;
+    }
+    let all = match scene.schedules.whole() {
+        Ok(all) => all,
+        Err(reason) => return answers.unknown(title, &reason),
+    };
+    let missing: Vec<&str> = wanted
+        .iter()
+        .filter(|name| !all.iter().any(|schedule| schedule.metadata.name == **name))
+        .map(String::as_str)
+        .collect();
+    let names: Vec<&str> = all.iter().map(|it| it.metadata.name.as_str()).collect();
+    let observed = match names.as_slice() {
+        [] => format!("no schedules ({})", scene.schedules.path),
+        names => format!("{} ({})", listed(names), scene.schedules.path),
+    };
+    let finding = if missing.is_empty() {
+        claim(
+            "schedules",
+            title,
+            Verdict::Pass,
+            format!("{} there.", are(wanted)),
+        )
+    } else {
+        let message = format!(
+            "Namespace {} has no schedule {}.",
+            scene.namespace,
+            listed(&missing)
+        );
+        claim("schedules", title, Verdict::Fail, message)
+    };
+    let remedy = missing.first().map_or_else(String::new, |name| {
+        format!(
+            "velero schedule create {name} --schedule=\"0 2 * * *\" --include-namespaces NAMESPACE"
+        )
+    });
+    answers.say(
+        Finding {
+            observed,
+            ..finding
+        }
+        .with_remedy(remedy),
+    );
+}
+
+fn are(names: &[String]) -> String {
+    let verb = if names.len() == 1 { "is" } else { "are" };
+    format!("{} {verb}", listed(names))
+}
+
+fn judge_schedule(scene: &Scene<'_>, schedule: &Schedule, answers: &mut Answers) {
+    let name = &schedule.metadata.name;
+    let cron = &schedule.spec.schedule;
+    let title = format!("Schedule {name} makes backups in time");
+    let finding = |verdict, message, observed| Finding {
+        observed,
+        objects: vec![velero_object("Schedule", &schedule.metadata)],
+        ..claim(
+            &format!("schedule/{name}"),
+            title.as_str(),
+            verdict,
+            message,
+        )
+    };
+    let phase = schedule.status.phase.as_str();
+    let seen = format!(
+        "{cron:?}, {} ({})",
+        if phase.is_empty() { "no phase" } else { phase },
+        scene.schedules.path
+    );
+    if phase == "FailedValidation" {
+        let errors = listed(&schedule.status.validation_errors);
+        let message = format!("Schedule {name} ({cron:?}) makes no backups: {errors}");
+        let remedy = "Correct spec.schedule: five fields (minute, hour, day, month, weekday), @daily, or @every 6h.";
+        return answers.say(finding(Verdict::Fail, message, seen).with_remedy(remedy));
+    }
+    if schedule.spec.paused {
+        let message = format!("Schedule {name} is paused: it makes no backups.");
+        let remedy = format!("velero schedule unpause {name}");
+        return answers.say(finding(Verdict::Warn, message, seen).with_remedy(remedy));
+    }
+    let both_days = scene.server.version.is_none() || scene.server.is_at_least(BOTH_DAYS_SINCE);
+    let interval = match longest_interval(cron, scene.now, both_days) {
+        Ok(interval) => interval,
+        Err(error) => {
+            return answers.not_found_out(&title, format!("{cron:?} cannot be read: {error}"));
+        }
+    };
+    // Without all backups the newest of those seen may do for a pass, and never for more.
+    let newest = newest_completed(scene, |backup| of_schedule(backup) == Some(name));
+    let since = newest
+        .and_then(ended)
+        .or(schedule.metadata.creation_timestamp);
+    let Some(since) = since else {
+        return answers.not_found_out(
+            &title,
+            "neither a completed backup nor the time of its making is known",
+        );
+    };
+    let age = scene.now.duration_since(since);
+    let warn_after = interval * 3 / 2 + GRACE;
+    let fail_after = interval * 3 + GRACE;
+    let verdict = match age {
+        age if age > fail_after => Verdict::Fail,
+        age if age > warn_after => Verdict::Warn,
+        _ => Verdict::Pass,
+    };
+    if verdict != Verdict::Pass
+        && let Some(reason) = &scene.backups.unseen
+    {
+        return answers.unknown(&title, reason);
+    }
+    let due = format!("it runs every {} at the longest", span(interval));
+    let message = match newest {
+        Some(backup) => format!(
+            "The last completed backup of schedule {name} ({}) is {} old; {due}.",
+            backup.metadata.name,
+            span(age)
+        ),
+        None if verdict == Verdict::Pass => {
+            format!(
+                "Schedule {name} is {} old and has no completed backup yet; {due}.",
+                span(age)
+            )
+        }
+        None => format!(
+            "Schedule {name} has no completed backup in the {} since it was made; {due}.",
+            span(age)
+        ),
+    };
+    let remedy = format!(
+        "See why: velero backup get -l {SCHEDULE_LABEL}={name}, then velero backup describe NAME --details. Make one now: velero backup create --from-schedule {name}"
+    );
+    answers.say(finding(verdict, message, seen).with_remedy(remedy));
+}
+
+fn of_schedule(backup: &Backup) -> Option<&String> {
+    backup.metadata.labels.get(SCHEDULE_LABEL)
+}
+
+/// When a backup was complete, or at least when it was begun or asked for.
+fn ended(backup: &Backup) -> Option<Timestamp> {
+    backup.status.completion_timestamp.or_else(|| begun(backup))
+}
+
+fn begun(backup: &Backup) -> Option<Timestamp> {
+    backup
+        .status
+        .start_timestamp
+        .or(backup.metadata.creation_timestamp)
+}
+
+fn newest_completed<'a>(
+    scene: &'a Scene<'_>,
+    is_wanted: impl Fn(&Backup) -> bool,
+) -> Option<&'a Backup> {
+    scene
+        .backups
+        .iter()
+        .filter(|backup| backup.status.phase == "Completed" && is_wanted(backup))
+        .max_by_key(|backup| ended(backup))
+}
+
+/// Who made a backup: what failed for one is mended only by a later one of the same.
+fn origin(backup: &Backup) -> String {
+    if let Some(schedule) = of_schedule(backup) {
+        return format!("schedule {schedule}");
+    }
+    kots::origin(backup).unwrap_or_else(|| "no schedule".to_owned())
+}
+
+pub(super) fn judge_backups(
+    scene: &Scene<'_>,
+    max_age: Option<SignedDuration>,
+    answers: &mut Answers,
+) {
+    let all = match scene.backups.whole() {
+        Ok(all) => all,
+        Err(reason) => return answers.unknown("The last backups completed", &reason),
+    };
+    let mut newest: BTreeMap<String, &Backup> = BTreeMap::new();
+    for backup in &all {
+        if is_under_way(backup) {
+            judge_under_way(scene, backup, answers);
+        } else if is_over(backup) {
+            let last = newest.entry(origin(backup)).or_insert(backup);
+            if begun(backup) > begun(last) {
+                *last = backup;
+            }
+        }
+    }
+    for (origin, backup) in &newest {
+        answers.say(last_of(scene, origin, backup));
+    }
+    judge_age(scene, &all, max_age, answers);
+    judge_expired(scene, &all, answers);
+}
+
+fn is_over(backup: &Backup) -> bool {
+    matches!(
+        backup.status.phase.as_str(),
+        "Completed" | "PartiallyFailed" | "Failed" | "FailedValidation"
+    )
+}
+
+fn is_under_way(backup: &Backup) -> bool {
+    matches!(
+        backup.status.phase.as_str(),
+        "" | "New"
+            | "Queued"
+            | "ReadyToStart"
+            | "InProgress"
+            | "WaitingForPluginOperations"
+            | "WaitingForPluginOperationsPartiallyFailed"
+            | "Finalizing"
+            | "FinalizingPartiallyFailed"
+    )
+}
+
+/// The last backup that is over, of one schedule, of KOTS, or of neither.
+fn last_of(scene: &Scene<'_>, origin: &str, backup: &Backup) -> Finding {
+    let name = &backup.metadata.name;
+    let status = &backup.status;
+    let age = ended(backup).map_or("at an unknown time".to_owned(), |time| {
+        format!(
+            "{} before the collection",
+            span(scene.now.duration_since(time))
+        )
+    });
+    let describe = format!(
+        "velero backup describe {name} --details and velero backup logs {name} name the objects and errors."
+    );
+    let (verdict, message, remedy) = match status.phase.as_str() {
+        "Completed" => completed(name, status),
+        "FailedValidation" => (
+            Verdict::Fail,
+            format!("Backup {name} was refused: {}", listed(&status.validation_errors)),
+            "Correct what the validation names (the storage location must be available and writable), and make a new one.".to_owned(),
+        ),
+        phase => {
+            let why = match status.failure_reason.as_str() {
+                "" => String::new(),
+                reason => format!(": {reason}"),
+            };
+            let verdict = if phase == "Failed" { Verdict::Fail } else { Verdict::Warn };
+            let message = format!(
+                "Backup {name} ended {phase} with {}{why}.",
+                counted(status.errors, "error")
+            );
+            (verdict, message, describe)
+        }
+    };
+    Finding {
+        observed: format!("{}, {age} ({})", status.phase, scene.backups.path),
+        objects: vec![velero_object("Backup", &backup.metadata)],
+        ..claim(
+            &format!("backup/{}", origin.replace(' ', "-")),
+            format!("The last backup of {origin} is complete"),
+            verdict,
+            message,
+        )
+    }
+    .with_remedy(remedy)
+}
+
+/// `Completed` says that nothing failed as an error; snapshots and hooks are counted beside it.
+fn completed(name: &str, status: &BackupStatus) -> (Verdict, String, String) {
+    let lost = (status.volume_snapshots_attempted - status.volume_snapshots_completed)
+        + (status.csi_volume_snapshots_attempted - status.csi_volume_snapshots_completed);
+    let failed_hooks = status.hook_status.hooks_failed;
+    let mut faults = Vec::new();
+    if lost > 0 {
+        faults.push(format!("{} did not come to be", counted(lost, "snapshot")));
+    }
+    if failed_hooks > 0 {
+        faults.push(format!("{} failed", counted(failed_hooks, "hook")));
+    }
+    if faults.is_empty() {
+        let warnings = match status.warnings {
+            0 => String::new(),
+            warnings => format!(", with {}", counted(warnings, "warning")),
+        };
+        return (
+            Verdict::Pass,
+            format!("Backup {name} is Completed{warnings}."),
+            String::new(),
+        );
+    }
+    let message = format!("Backup {name} is Completed, but {}.", faults.join(" and "));
+    let remedy = format!("velero backup describe {name} --details, velero backup logs {name}");
+    (Verdict::Warn, message, remedy)
+}
+
+/// A backup that nobody works on any more, or that takes too long. Those that go well are not mentioned.
+fn judge_under_way(scene: &Scene<'_>, backup: &Backup, answers: &mut Answers) {
+    let name = &backup.metadata.name;
+    let Some(begun) = begun(backup) else {
+        return;
+    };
+    let phase = match backup.status.phase.as_str() {
+        "" => "no phase",
+        phase => phase,
+    };
+    let age = scene.now.duration_since(begun);
+    let server_is_younger = scene
+        .server
+        .started
+        .is_some_and(|started| started > begun && scene.now.duration_since(started) > TIDYING);
+    let is_working = backup.status.phase == "InProgress";
+    let (verdict, message) = if is_working && server_is_younger {
+        let restarted = scene
+            .server
+            .started
+            .map(|time| scene.now.duration_since(time));
+        let message = format!(
+            "Backup {name} is InProgress since {} and the server was restarted {} ago: nobody works on it, and its schedule waits for it.",
+            span(age),
+            restarted.map(span).unwrap_or_default()
+        );
+        (Verdict::Fail, message)
+    } else if age > scene.server.files_timeout {
+        let message = format!(
+            "Backup {name} is in {phase} since {}, longer than backups of volumes may take ({}).",
+            span(age),
+            span(scene.server.files_timeout)
+        );
+        (Verdict::Warn, message)
+    } else {
+        return;
+    };
+    let finding = Finding {
+        observed: format!("{phase} since {begun} ({})", scene.backups.path),
+        objects: vec![velero_object("Backup", &backup.metadata)],
+        ..claim(
+            &format!("stuck/{name}"),
+            format!("Backup {name} gets done"),
+            verdict,
+            message,
+        )
+    };
+    answers.say(finding.with_remedy(format!(
+        "velero backup describe {name} --details; if it does not move, velero backup delete {name}, or restart the server: kubectl -n {} rollout restart deployment/velero",
+        scene.namespace
+    )));
+}
+
+fn judge_age(
+    scene: &Scene<'_>,
+    all: &[&Backup],
+    max_age: Option<SignedDuration>,
+    answers: &mut Answers,
+) {
+    let title = "There is a usable backup";
+    let newest = newest_completed(scene, |_| true);
+    let observed = format!("{} ({})", counted(all.len(), "backup"), scene.backups.path);
+    let remedy = "Make one now: velero backup create NAME --wait; for a schedule: velero schedule create NAME --schedule=\"0 2 * * *\"";
+    let finding = match (newest, max_age) {
+        (None, Some(limit)) => {
+            let message = format!(
+                "There is no completed backup, and one no older than {} is asked for.",
+                span(limit)
+            );
+            claim("backups", title, Verdict::Fail, message)
+        }
+        (None, None)
+            if scene.schedules.unseen.is_none() && scene.schedules.iter().next().is_none() =>
+        {
+            let message =
+                "There is no completed backup and no schedule: nothing is backed up.".to_owned();
+            claim("backups", title, Verdict::Warn, message)
+        }
+        // Its schedules say when the first one is late.
+        (None, None) => return,
+        (Some(backup), limit) => {
+            let name = &backup.metadata.name;
+            let Some(age) = ended(backup).map(|time| scene.now.duration_since(time)) else {
+                return answers.not_found_out(title, format!("backup {name} has no time"));
+            };
+            match limit {
+                Some(limit) if age > limit => {
+                    let message = format!(
+                        "The newest completed backup ({name}) is {} old; {} is allowed.",
+                        span(age),
+                        span(limit)
+                    );
+                    claim("backups", title, Verdict::Fail, message)
+                }
+                _ => {
+                    let message =
+                        format!("The newest completed backup ({name}) is {} old.", span(age));
+                    claim("backups", title, Verdict::Pass, message)
+                }
+            }
+        }
+    };
+    answers.say(
+        Finding {
+            observed,
+            ..finding
+        }
+        .with_remedy(remedy),
+    );
+}
+
+fn judge_expired(scene: &Scene<'_>, all: &[&Backup], answers: &mut Answers) {
+    let expired: Vec<&str> = all
+        .iter()
+        .filter(|backup| {
+            let expiration = backup.status.expiration;
+            expiration.is_some_and(|time| scene.now.duration_since(time) > EXPIRED)
+        })
+        .map(|backup| backup.metadata.name.as_str())
+        .collect();
+    if expired.is_empty() {
+        return;
+    }
+    let message = format!(
+        "{} expired more than a day ago and are still there: {}. Their data takes up space in the object storage.",
+        counted(expired.len(), "backup"),
+        listed(&expired)
+    );
+    let finding = Finding {
+        observed: format!("{} ({})", listed(&expired), scene.backups.path),
+        ..claim(
+            "expired",
+            "Expired backups are removed",
+            Verdict::Warn,
+            message,
+        )
+    };
+    answers.say(finding.with_remedy(format!(
+        "kubectl -n {} get deletebackuprequests.velero.io -o yaml says why; the credentials need the right to delete in the bucket.",
+        scene.namespace
+    )));
+}
+
+pub(super) fn judge_repositories(scene: &Scene<'_>, answers: &mut Answers) {
+    let title = "Repositories of files of volumes are ready";
+    let namespace = Some(scene.namespace.as_str());
+    let found = objects::<BackupRepository>(scene.files, "backuprepositories", namespace);
+    let mut ready = 0;
+    for repository in found.iter() {
+        let name = &repository.metadata.name;
+        let status = &repository.status;
+        let last = status.recent_maintenance.last();
+        let (verdict, message) = if status.phase == "NotReady" {
+            let message = format!(
+                "Repository {name} of namespace {} in location {} is NotReady: {}",
+                repository.spec.volume_namespace,
+                repository.spec.backup_storage_location,
+                status.message
+            );
+            (Verdict::Fail, message)
+        } else if let Some(run) = last.filter(|run| run.result == "Failed") {
+            let message = format!(
+                "The last maintenance of repository {name} failed: {}. Space of expired backups is not freed.",
+                run.message
+            );
+            (Verdict::Warn, message)
+        } else {
+            ready += usize::from(status.phase == "Ready");
+            continue;
+        };
+        let finding = Finding {
+            observed: format!("{} ({})", status.phase, found.path),
+            objects: vec![velero_object("BackupRepository", &repository.metadata)],
+            ..claim(
+                &format!("repository/{name}"),
+                format!("Repository {name} is ready"),
+                verdict,
+                message,
+            )
+        };
+        answers.say(finding.with_remedy(format!(
+            "kubectl -n {0} describe backuprepositories.velero.io {name}; a repository that was removed in the object storage is made anew once its object is deleted: kubectl -n {0} delete backuprepositories.velero.io {name}",
+            scene.namespace
+        )));
+    }
+    if let Some(reason) = &found.unseen {
+        answers.unknown(title, reason);
+    } else if ready > 0 {
+        let number = if ready == 1 {
+            "1 repository".to_owned()
+        } else {
+            format!("{ready} repositories")
+        };
+        let finding = Finding {
+            observed: format!("{ready} Ready ({})", found.path),
+            ..claim(
+                "repositories",
+                title,
+                Verdict::Pass,
+                format!("{number} ready."),
+            )
+        };
+        answers.say(finding);
+    }
+}
+
+pub(super) fn judge_restores(scene: &Scene<'_>, limit: SignedDuration, answers: &mut Answers) {
+    let title = "A restore has been rehearsed";
+    let namespace = Some(scene.namespace.as_str());
+    let found = objects::<Restore>(scene.files, "restores", namespace);
+    let all = match found.whole() {
+        Ok(all) => all,
+        Err(reason) => return answers.unknown(title, &reason),
+    };
+    let when = |restore: &Restore| {
+        let status = &restore.status;
+        status
+            .completion_timestamp
+            .or(status.start_timestamp)
+            .or(restore.metadata.creation_timestamp)
+    };
+    let newest = all
+        .iter()
+        .filter(|restore| restore.status.phase == "Completed")
+        .max_by_key(|restore| when(restore));
+    let age = newest
+        .and_then(|restore| when(restore))
+        .map(|time| scene.now.duration_since(time));
+    let failed = all
+        .iter()
+        .filter(|restore| {
+            matches!(
+                restore.status.phase.as_str(),
+                "Failed" | "PartiallyFailed" | "FailedValidation"
+            )
+        })
+        .max_by_key(|restore| when(restore))
+        .filter(|failed| newest.is_none_or(|newest| when(failed) > when(newest)));
+    let (verdict, message) = if let Some(failed) = failed {
+        let status = &failed.status;
+        let errors = match status.validation_errors.as_slice() {
+            [] => counted(status.errors, "error"),
+            errors => listed(errors),
+        };
+        let message = format!(
+            "The last restore ({} of backup {}) ended {}: {errors} {}",
+            failed.metadata.name, failed.spec.backup_name, status.phase, status.failure_reason
+        );
+        (Verdict::Warn, message.trim_end().to_owned())
+    } else if let (Some(restore), Some(age)) = (newest, age) {
+        let message = format!(
+            "The last completed restore ({} of backup {}) is {} old.",
+            restore.metadata.name,
+            restore.spec.backup_name,
+            span(age)
+        );
+        let verdict = if age > limit {
+            Verdict::Warn
+        } else {
+            Verdict::Pass
+        };
+        (verdict, message)
+    } else if newest_completed(scene, |_| true).is_some() {
+        let message = "There are completed backups, and none was ever restored: nobody knows whether they can be.".to_owned();
+        (Verdict::Warn, message)
+    } else {
+        // Nothing to restore yet.
+        return;
+    };
+    let finding = Finding {
+        observed: format!("{} ({})", counted(all.len(), "restore"), found.path),
+        ..claim("restore", title, verdict, message)
+    };
+    answers.say(finding.with_remedy(
+        "Restore into another namespace: velero restore create --from-backup NAME --namespace-mappings FROM:TO --wait, then look at it and delete that namespace.",
+    ));
+}

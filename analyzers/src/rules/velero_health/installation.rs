@@ -1,0 +1,497 @@
+//! Is Velero here, does its server run, and has it what it needs: definitions, plugins.
+
+use std::collections::BTreeSet;
+
+use bundle::Files;
+use bundle::collected::template::{TemplateContainer, Templated};
+use bundle::collected::velero::{BackupStorageLocation, Phased, VolumeSnapshotLocation};
+use bundle::collected::{List, ListOrArray, Named, pod, volume};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use syntax::version::Version;
+
+use super::{Answers, Scene, claim, listed, object};
+use crate::document::{Documents, counted, decoded, document};
+use crate::finding::{Finding, NotEvaluated, Verdict};
+use crate::velero::{namespace_exists, objects, tag};
+
+const DEFINITIONS: &str = "cluster-resources/custom-resource-definitions.json";
+/// What the server looks for before it starts, since Velero 1.12 with the last two.
+const RESOURCES: [&str; 13] = [
+    "backuprepositories",
+    "backups",
+    "backupstoragelocations",
+    "deletebackuprequests",
+    "downloadrequests",
+    "podvolumebackups",
+    "podvolumerestores",
+    "restores",
+    "schedules",
+    "serverstatusrequests",
+    "volumesnapshotlocations",
+    "datadownloads",
+    "datauploads",
+];
+
+/// Whether there is a Velero.
+pub(super) enum Found {
+    /// There is none, in a sentence.
+    Absent(String),
+    /// There is one, or what is left of one.
+    Present(Box<Present>),
+}
+
+/// A Velero.
+pub(super) struct Present {
+    pub(super) namespace: String,
+    /// Its server's Deployment; none where only definitions are there.
+    pub(super) deployment: Option<Templated>,
+}
+
+/// What its server was told, with Velero's own defaults.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Server {
+    pub(super) version: Option<Version>,
+    /// `v1.18.3` as its tag says it, or the image where it has no tag.
+    pub(super) version_text: String,
+    /// `--features` has `EnableCSI`.
+    pub(super) has_csi: bool,
+    /// `--default-volumes-to-fs-backup`.
+    pub(super) backs_up_files: bool,
+    /// `--default-snapshot-move-data`.
+    pub(super) moves_data: bool,
+    /// `--default-backup-storage-location`.
+    pub(super) default_location: String,
+    /// `--store-validation-frequency`.
+    pub(super) validation_frequency: SignedDuration,
+    /// `--fs-backup-timeout`.
+    pub(super) files_timeout: SignedDuration,
+    /// The images of its init containers.
+    pub(super) plugins: Vec<String>,
+    /// The Secret that is mounted as its own credentials.
+    pub(super) secret: String,
+    /// When its container started; the latest where several run.
+    pub(super) started: Option<Timestamp>,
+}
+
+impl Server {
+    /// Whether the version is known to be at least this.
+    pub(super) fn is_at_least(&self, version: &str) -> bool {
+        let least = Version::make(version).ok();
+        self.version.is_some() && self.version >= least
+    }
+
+    fn is_before(&self, version: &str) -> bool {
+        self.version.is_some() && !self.is_at_least(version)
+    }
+}
+
+/// Looks for a Deployment with a container `velero`, named `velero` or labelled as Velero's; failing that, for its
+/// definitions.
+pub(super) fn find(files: &Files, namespace: &str) -> Result<Found, NotEvaluated> {
+    const FOLDER: &str = "cluster-resources/deployments";
+    if !namespace.is_empty() && namespace_exists(files, namespace) == Some(false) {
+        return Ok(Found::Absent(format!("There is no namespace {namespace}.")));
+    }
+    let namespaces: Vec<String> = Some(namespace)
+        .filter(|namespace| !namespace.is_empty())
+        .map(str::to_owned)
+        .into_iter()
+        .collect();
+    let documents = Documents::<List<Templated>>::read(files, FOLDER, &namespaces)?;
+    let deployments = documents.read.iter().flat_map(|(_, list)| &list.items);
+    let best = deployments
+        .filter(|deployment| is_velero(deployment))
+        .min_by_key(|deployment| deployment.metadata.name != "velero");
+    if let Some(deployment) = best {
+        return Ok(Found::Present(Box::new(Present {
+            namespace: deployment.metadata.namespace.clone(),
+            deployment: Some(deployment.clone()),
+        })));
+    }
+    if let Some(reason) = documents.unseen {
+        return Err(reason);
+    }
+    let defined = defined(files)?;
+    if !defined.contains("backupstoragelocations") {
+        let place = match namespace {
+            "" => "in no namespace".to_owned(),
+            namespace => format!("not in namespace {namespace}"),
+        };
+        return Ok(Found::Absent(format!(
+            "There is a Deployment of Velero {place}, and no CustomResourceDefinition of velero.io."
+        )));
+    }
+    let locations = objects::<Phased>(files, "backupstoragelocations", None);
+    let namespace = match (namespace, locations.iter().next()) {
+        ("", Some(location)) => location.metadata.namespace.clone(),
+        ("", None) => "velero".to_owned(),
+        (namespace, _) => namespace.to_owned(),
+    };
+    Ok(Found::Present(Box::new(Present {
+        namespace,
+        deployment: None,
+    })))
+}
+
+fn is_velero(deployment: &Templated) -> bool {
+    let labels = &deployment.metadata.labels;
+    let is = |label: &str| labels.get(label).is_some_and(|value| value == "velero");
+    let is_named =
+        deployment.metadata.name == "velero" || is("component") || is("app.kubernetes.io/name");
+    is_named && container(deployment).is_some()
+}
+
+fn container(deployment: &Templated) -> Option<&TemplateContainer> {
+    let containers = &deployment.spec.template.spec.containers;
+    containers.iter().find(|each| each.name == "velero")
+}
+
+/// The plurals of the definitions in `velero.io`; where definitions may not be listed, of what the API serves.
+fn defined(files: &Files) -> Result<BTreeSet<String>, NotEvaluated> {
+    let refused = match document::<List<Named>>(files, DEFINITIONS) {
+        Ok(definitions) => {
+            let plurals = definitions.items.iter().filter_map(|definition| {
+                let plural = definition.metadata.name.strip_suffix(".velero.io")?;
+                Some(plural.to_owned())
+            });
+            return Ok(plurals.collect());
+        }
+        Err(reason) => reason,
+    };
+    let served: Value = files
+        .decoded("cluster-resources/resources.json")
+        .map(|lists: std::sync::Arc<Value>| (*lists).clone())
+        .map_err(|_| refused)?;
+    let lists = served.as_array().into_iter().flatten();
+    let ours = lists.filter(|list| {
+        list["groupVersion"]
+            .as_str()
+            .is_some_and(|version| version.starts_with("velero.io/"))
+    });
+    let names = ours
+        .flat_map(|list| {
+            let resources = list["resources"]
+                .as_array()
+                .or(list["APIResources"].as_array());
+            resources.into_iter().flatten()
+        })
+        .filter_map(|resource| resource["name"].as_str().map(str::to_owned));
+    Ok(names.collect())
+}
+
+pub(super) fn absent(reason: &str) -> Finding {
+    claim(
+        "installation",
+        "Velero is installed and its server runs",
+        Verdict::Fail,
+        format!("Velero is not installed: {reason}"),
+    )
+    .with_remedy(
+        "Install Velero with the plugin of your object storage: \
+         velero install --provider aws --plugins velero/velero-plugin-for-aws:VERSION --bucket BUCKET --secret-file FILE \
+         (https://velero.io/docs/main/basic-install/).",
+    )
+}
+
+impl Present {
+    /// What the server was told.
+    pub(super) fn server(&self, files: &Files) -> Server {
+        let mut server = Server {
+            default_location: "default".to_owned(),
+            validation_frequency: SignedDuration::from_mins(1),
+            files_timeout: SignedDuration::from_hours(4),
+            started: self.started(files),
+            ..Server::default()
+        };
+        let Some(deployment) = &self.deployment else {
+            return server;
+        };
+        let spec = &deployment.spec.template.spec;
+        let init = spec.init_containers.iter();
+        server.plugins = init.map(|plugin| plugin.image.clone()).collect();
+        let secrets = spec.volumes.iter().filter_map(|volume| {
+            let named = volume["name"] == "cloud-credentials";
+            named.then(|| volume["secret"]["secretName"].as_str())?
+        });
+        server.secret = secrets.last().unwrap_or_default().to_owned();
+        let Some(container) = container(deployment) else {
+            return server;
+        };
+        let tag = tag(&container.image);
+        server.version = tag.and_then(|tag| Version::parse_tolerant(tag).ok());
+        tag.unwrap_or(&container.image)
+            .clone_into(&mut server.version_text);
+        let mut words = container.command.iter().chain(&container.args).peekable();
+        while let Some(word) = words.next() {
+            let Some(flag) = word.strip_prefix("--") else {
+                continue;
+            };
+            let (flag, value) = match flag.split_once('=') {
+                Some((flag, value)) => (flag, value),
+                // A flag without `=` is a switch, or its value follows.
+                None => {
+                    let next = words.peek().filter(|next| !next.starts_with('-'));
+                    (flag, next.map_or("true", |next| next.as_str()))
+                }
+            };
+            let is_on = matches!(value, "true" | "1" | "t" | "T" | "TRUE" | "True");
+            let duration = || syntax::duration::parse(value).ok();
+            match flag {
+                "features" => server.has_csi |= value.split(',').any(|one| one == "EnableCSI"),
+                "default-volumes-to-fs-backup" | "default-volumes-to-restic" => {
+                    server.backs_up_files = is_on;
+                }
+                "default-snapshot-move-data" => server.moves_data = is_on,
+                "default-backup-storage-location" => {
+                    value.clone_into(&mut server.default_location);
+                }
+                "store-validation-frequency" => {
+                    server.validation_frequency = duration().unwrap_or(server.validation_frequency);
+                }
+                "fs-backup-timeout" | "restic-timeout" => {
+                    server.files_timeout = duration().unwrap_or(server.files_timeout);
+                }
+                _ => {}
+            }
+        }
+        server
+    }
+
+    fn started(&self, files: &Files) -> Option<Timestamp> {
+        let path = format!("cluster-resources/pods/{}.json", self.namespace);
+        let pods = decoded::<ListOrArray<volume::Pod>>(files, &path).ok()?;
+        let ours = pods.items.iter().filter(|pod| {
+            let mut owners = pod.metadata.owner_references.iter();
+            owners.any(|owner| owner.kind == "ReplicaSet" && self.owns(&owner.name))
+        });
+        ours.flat_map(|pod| &pod.status.container_statuses)
+            .filter(|status| status.name == "velero")
+            .filter_map(|status| status.state.running.as_ref()?.started_at)
+            .max()
+    }
+
+    /// Whether a `ReplicaSet` or a pod is the server's, by its name.
+    fn owns(&self, name: &str) -> bool {
+        let deployment = self.deployment.as_ref();
+        let owner = deployment.map_or("velero", |deployment| &deployment.metadata.name);
+        let rest = name
+            .strip_prefix(owner)
+            .and_then(|rest| rest.strip_prefix('-'));
+        rest.is_some_and(|rest| rest.split('-').count() <= 2)
+    }
+}
+
+pub(super) fn judge(scene: &Scene<'_>, present: &Present, answers: &mut Answers) {
+    judge_server(scene, present, answers);
+    judge_definitions(scene, answers);
+    judge_plugins(scene, answers);
+}
+
+fn judge_server(scene: &Scene<'_>, present: &Present, answers: &mut Answers) {
+    let title = "Velero is installed and its server runs";
+    let namespace = &scene.namespace;
+    let path = format!("cluster-resources/deployments/{namespace}.json");
+    let Some(deployment) = &present.deployment else {
+        let message = format!(
+            "The definitions of velero.io are installed, and no Deployment of Velero is: nobody makes backups in namespace {namespace}."
+        );
+        let finding = claim("installation", title, Verdict::Fail, message);
+        let observed = format!("no Deployment with a container velero ({path})");
+        answers.say(
+            Finding { observed, ..finding }.with_remedy(
+                "Install Velero's server (https://velero.io/docs/main/basic-install/), or remove its definitions if it is gone for good.",
+            ),
+        );
+        return;
+    };
+    let name = &deployment.metadata.name;
+    let wanted = deployment.spec.replicas.unwrap_or(1);
+    let ready = deployment.status.ready_replicas;
+    let version = &scene.server.version_text;
+    let (verdict, message) = if wanted == 0 {
+        let message = format!("Deployment {namespace}/{name} (Velero {version}) is scaled to 0.");
+        (Verdict::Fail, message)
+    } else if ready < 1 {
+        let why = why_not_ready(scene, present);
+        let message = format!(
+            "Velero {version} is installed in namespace {namespace} and its server is not ready{why}."
+        );
+        (Verdict::Fail, message)
+    } else {
+        let message = format!("Velero {version} runs in namespace {namespace}.");
+        (Verdict::Pass, message)
+    };
+    let remedy = if wanted == 0 {
+        format!("kubectl -n {namespace} scale deployment {name} --replicas=1")
+    } else {
+        format!(
+            "See kubectl -n {namespace} describe deployment {name} and kubectl -n {namespace} logs deployment/{name}."
+        )
+    };
+    let observed = format!("{ready} of {} ready ({path})", counted(wanted, "replica"));
+    let objects = vec![object("apps/v1", "Deployment", namespace, name)];
+    let finding = claim("installation", title, verdict, message);
+    answers.say(
+        Finding {
+            observed,
+            objects,
+            ..finding
+        }
+        .with_remedy(remedy),
+    );
+}
+
+/// The word that `kubectl get pods` has for a pod of the server that does not run.
+fn why_not_ready(scene: &Scene<'_>, present: &Present) -> String {
+    let path = format!("cluster-resources/pods/{}.json", scene.namespace);
+    let Ok(pods) = decoded::<ListOrArray<pod::Pod>>(scene.files, &path) else {
+        return String::new();
+    };
+    let mut ours = pods
+        .items
+        .iter()
+        .filter(|pod| present.owns(&pod.metadata.name));
+    let Some(pod) = ours.find(|pod| pod.is_unhealthy()) else {
+        return String::new();
+    };
+    let status = pod.status_reason();
+    let message = match status.message.as_str() {
+        "" => String::new(),
+        message => format!(" ({message})"),
+    };
+    format!(
+        ": pod {} is in {}{message}",
+        pod.metadata.name, status.reason
+    )
+}
+
+fn judge_definitions(scene: &Scene<'_>, answers: &mut Answers) {
+    let title = "Velero's definitions are installed";
+    let defined = match defined(scene.files) {
+        Ok(defined) => defined,
+        Err(reason) => return answers.unknown(title, &reason),
+    };
+    let wanted = RESOURCES.iter().filter(|plural| match **plural {
+        "datadownloads" | "datauploads" => !scene.server.is_before("1.12.0"),
+        "backuprepositories" => !scene.server.is_before("1.10.0"),
+        _ => true,
+    });
+    let missing: Vec<String> = wanted
+        .filter(|plural| !defined.contains(**plural))
+        .map(|plural| format!("{plural}.velero.io"))
+        .collect();
+    let observed = format!(
+        "{} of velero.io ({DEFINITIONS})",
+        counted(defined.len(), "definition")
+    );
+    let finding = if missing.is_empty() {
+        let message = format!(
+            "Velero's {} are there.",
+            counted(defined.len(), "definition")
+        );
+        claim("definitions", title, Verdict::Pass, message)
+    } else {
+        let message = format!(
+            "The cluster has no {}: Velero {} does not start without.",
+            listed(&missing),
+            scene.server.version_text
+        );
+        claim("definitions", title, Verdict::Fail, message)
+    };
+    let remedy = "Install those of the server's own version: velero install --crds-only --dry-run -o yaml | kubectl apply -f -";
+    answers.say(
+        Finding {
+            observed,
+            ..finding
+        }
+        .with_remedy(remedy),
+    );
+}
+
+/// Providers of which it is known which image brings their plugin. Others' plugins may be called anything.
+const PLUGINS: [(&str, &str); 3] = [
+    ("aws", "velero-plugin-for-aws"),
+    ("azure", "velero-plugin-for-microsoft-azure"),
+    ("gcp", "velero-plugin-for-gcp"),
+];
+
+fn judge_plugins(scene: &Scene<'_>, answers: &mut Answers) {
+    let title = "Every provider has its plugin";
+    let namespace = Some(scene.namespace.as_str());
+    let locations =
+        objects::<BackupStorageLocation>(scene.files, "backupstoragelocations", namespace);
+    let snapshots =
+        objects::<VolumeSnapshotLocation>(scene.files, "volumesnapshotlocations", namespace);
+    let used: BTreeSet<&str> = locations
+        .iter()
+        .map(|location| location.spec.provider.as_str())
+        .chain(
+            snapshots
+                .iter()
+                .map(|location| location.spec.provider.as_str()),
+        )
+        .map(|provider| provider.strip_prefix("velero.io/").unwrap_or(provider))
+        .filter(|provider| !provider.is_empty())
+        .collect();
+    if used.is_empty() || scene.server.version_text.is_empty() {
+        return;
+    }
+    let images = &scene.server.plugins;
+    let missing: Vec<&str> = PLUGINS
+        .iter()
+        .filter(|(provider, plugin)| {
+            used.contains(provider)
+                && !images.iter().any(|image| {
+                    image.contains(plugin) || image.contains(&format!("plugin-{provider}"))
+                })
+        })
+        .map(|(provider, _)| *provider)
+        .collect();
+    let observed = match images.as_slice() {
+        [] => "no init containers".to_owned(),
+        images => listed(images),
+    };
+    let observed = format!(
+        "{observed} (cluster-resources/deployments/{}.json)",
+        scene.namespace
+    );
+    let used: Vec<&str> = used.into_iter().collect();
+    // An image of one's own may hold a known plugin under another name: the location's own state decides then.
+    let (verdict, message) = match missing.as_slice() {
+        [] => (
+            Verdict::Pass,
+            format!(
+                "The plugins of {} are among the server's init containers.",
+                listed(&used)
+            ),
+        ),
+        missing if images.is_empty() => (
+            Verdict::Fail,
+            format!(
+                "Locations name the provider {}, and the server has no plugins.",
+                listed(missing)
+            ),
+        ),
+        missing => (
+            Verdict::Warn,
+            format!(
+                "Locations name the provider {}, and no init container of the server has an image that is known to bring its plugin.",
+                listed(missing)
+            ),
+        ),
+    };
+    let known = PLUGINS
+        .iter()
+        .find(|(provider, _)| missing.contains(provider));
+    let remedy = known.map_or_else(String::new, |(_, plugin)| {
+        format!("Add the plugin in the version that belongs to Velero {}: velero plugin add velero/{plugin}:VERSION", scene.server.version_text)
+    });
+    answers.say(
+        Finding {
+            observed,
+            ..claim("plugins", title, verdict, message)
+        }
+        .with_remedy(remedy),
+    );
+}

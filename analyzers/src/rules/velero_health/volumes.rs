@@ -1,0 +1,687 @@
+//! Which volumes of an application no backup holds, and why not.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bundle::collected::velero::{BackupSpec, VolumeSnapshotLocation};
+use bundle::collected::volume::{Claim, Pod, PodVolume, SnapshotClass, Volume};
+use bundle::collected::{List, ListOrArray};
+use serde_json::Value;
+use syntax::selector::LabelSelector;
+
+use super::node_agent::{self, FILES_ANNOTATION};
+use super::{Answers, Scene, claim, listed, object};
+use crate::document::{counted, decoded, document, missing};
+use crate::finding::{Finding, NotEvaluated, Verdict};
+use crate::velero::{CUSTOM_RESOURCES, objects};
+
+const EXCLUDES_ANNOTATION: &str = "backup.velero.io/backup-volumes-excludes";
+const EXCLUDE_LABEL: &str = "velero.io/exclude-from-backup";
+const CLASS: &str = "velero.io/csi-volumesnapshot-class";
+const DEFAULT_CLASS: &str = "snapshot.storage.kubernetes.io/is-default-class";
+
+/// The volumes that a provider's own snapshots are made of: the kind of volume before CSI, and the driver.
+const PROVIDERS: [(&str, &str); 3] = [
+    ("aws", "ebs.csi.aws.com"),
+    ("azure", "disk.csi.azure.com"),
+    ("gcp", "pd.csi.storage.gke.io"),
+];
+
+/// A backup that a namespace is in: a schedule's template, or the newest backup.
+struct Plan<'a> {
+    /// `schedule nightly`.
+    name: String,
+    spec: &'a BackupSpec,
+    annotations: Option<&'a BTreeMap<String, String>>,
+}
+
+/// What the volumes of a cluster are like.
+struct Storage {
+    volumes: Vec<Volume>,
+    /// None where the API of snapshots does not exist.
+    classes: Result<Vec<SnapshotClass>, NotEvaluated>,
+    /// Providers that have a snapshot location.
+    providers: BTreeSet<String>,
+    has_node_agent: bool,
+}
+
+/// Whether a volume is in a backup.
+#[derive(Debug)]
+enum Cover {
+    Files,
+    Snapshot,
+    /// On purpose, in words.
+    LeftOut(String),
+    No(String),
+    Unknown(String),
+}
+
+pub(super) fn judge(scene: &Scene<'_>, answers: &mut Answers) {
+    let namespaces = &scene.config.application_namespaces;
+    if namespaces.is_empty() {
+        return;
+    }
+    let storage = match storage(scene) {
+        Ok(storage) => storage,
+        Err(reason) => {
+            return answers.unknown("The application's volumes are in a backup", &reason);
+        }
+    };
+    let mut drivers = BTreeSet::new();
+    for namespace in namespaces {
+        let title = format!("Every volume of namespace {namespace} is in a backup");
+        match judge_namespace(scene, &storage, namespace, &title, &mut drivers, answers) {
+            Ok(Some(finding)) => answers.say(finding),
+            Ok(None) => {}
+            Err(reason) => answers.unknown(&title, &reason),
+        }
+    }
+    for driver in &drivers {
+        judge_class(scene, &storage, driver, answers);
+    }
+}
+
+fn storage(scene: &Scene<'_>) -> Result<Storage, NotEvaluated> {
+    let volumes = document::<List<Volume>>(scene.files, "cluster-resources/pvs.json")?;
+    let path = format!("{CUSTOM_RESOURCES}/volumesnapshotclasses.snapshot.storage.k8s.io.json");
+    let classes = match decoded::<ListOrArray<SnapshotClass>>(scene.files, &path) {
+        Ok(list) => Ok(list.items.clone()),
+        Err(_) if !scene.files.contains(&path) => {
+            missing(scene.files, &path).map_or(Ok(Vec::new()), Err)
+        }
+        Err(reason) => Err(reason),
+    };
+    let namespace = Some(scene.namespace.as_str());
+    let locations =
+        objects::<VolumeSnapshotLocation>(scene.files, "volumesnapshotlocations", namespace);
+    let providers = locations.whole()?.into_iter().map(|location| {
+        let provider = &location.spec.provider;
+        provider
+            .strip_prefix("velero.io/")
+            .unwrap_or(provider)
+            .to_owned()
+    });
+    Ok(Storage {
+        volumes: volumes.items.clone(),
+        classes,
+        providers: providers.collect(),
+        has_node_agent: !node_agent::daemon_sets(scene)?.is_empty(),
+    })
+}
+
+/// The schedules that a namespace is in; without any, the newest backup that it was in.
+fn plans<'a>(scene: &'a Scene<'_>, namespace: &str) -> Result<Vec<Plan<'a>>, NotEvaluated> {
+    let schedules = scene.schedules.whole()?;
+    let plans: Vec<Plan<'a>> = schedules
+        .into_iter()
+        .filter(|schedule| !schedule.spec.paused && schedule.status.phase != "FailedValidation")
+        .filter(|schedule| includes(&schedule.spec.template, namespace))
+        .map(|schedule| Plan {
+            name: format!("schedule {}", schedule.metadata.name),
+            spec: &schedule.spec.template,
+            annotations: None,
+        })
+        .collect();
+    if !plans.is_empty() {
+        return Ok(plans);
+    }
+    let backups = scene.backups.whole()?;
+    let newest = backups
+        .into_iter()
+        .filter(|backup| includes(&backup.spec, namespace))
+        .max_by_key(|backup| backup.metadata.creation_timestamp);
+    Ok(newest
+        .map(|backup| Plan {
+            name: format!("backup {}", backup.metadata.name),
+            spec: &backup.spec,
+            annotations: Some(&backup.metadata.annotations),
+        })
+        .into_iter()
+        .collect())
+}
+
+fn includes(spec: &BackupSpec, namespace: &str) -> bool {
+    let names = |list: &[String]| list.iter().any(|each| each == namespace || each == "*");
+    let included = spec.included_namespaces.is_empty() || names(&spec.included_namespaces);
+    included && !names(&spec.excluded_namespaces)
+}
+
+fn judge_namespace(
+    scene: &Scene<'_>,
+    storage: &Storage,
+    namespace: &str,
+    title: &str,
+    drivers: &mut BTreeSet<String>,
+    answers: &mut Answers,
+) -> Result<Option<Finding>, NotEvaluated> {
+    let pods_path = format!("cluster-resources/pods/{namespace}.json");
+    let claims_path = format!("cluster-resources/pvcs/{namespace}.json");
+    let pods = document::<ListOrArray<Pod>>(scene.files, &pods_path)?;
+    let claims = document::<List<Claim>>(scene.files, &claims_path)?;
+    let plans = plans(scene, namespace)?;
+    let subject = format!("volumes/{namespace}");
+    if plans.is_empty() {
+        let volumes = counted(claims.items.len(), "claim");
+        let message = format!(
+            "Neither a schedule nor a backup includes namespace {namespace} with its {volumes}."
+        );
+        let finding = Finding {
+            observed: format!(
+                "{} ({})",
+                counted(scene.schedules.iter().count(), "schedule"),
+                scene.schedules.path
+            ),
+            ..claim(&subject, title, Verdict::Fail, message)
+        };
+        return Ok(Some(finding.with_remedy(format!(
+            "velero schedule create {namespace} --schedule=\"0 2 * * *\" --include-namespaces {namespace}"
+        ))));
+    }
+    let look = Look {
+        scene,
+        storage,
+        plans: &plans,
+        claims: &claims.items,
+    };
+    let mut covers = Vec::new();
+    let mut mounted = BTreeSet::new();
+    let mut strangers = Vec::new();
+    for pod in &pods.items {
+        if matches!(pod.status.phase.as_str(), "Succeeded" | "Failed") {
+            continue;
+        }
+        strangers.extend(strange_names(pod));
+        for volume in &pod.spec.volumes {
+            let Some((what, claim)) = look.subject(pod, volume) else {
+                continue;
+            };
+            mounted.extend(claim.map(|claim| claim.metadata.name.as_str()));
+            covers.push((what, look.of_pod(pod, volume, claim, drivers)));
+        }
+    }
+    for claim in &claims.items {
+        let name = claim.metadata.name.as_str();
+        if !mounted.contains(name) && !claim.spec.volume_name.is_empty() {
+            covers.push((
+                format!("claim {name} (no pod)"),
+                look.of_claim(claim, drivers),
+            ));
+        }
+    }
+    for (what, cover) in &covers {
+        if let Cover::Unknown(reason) = cover {
+            answers.not_found_out(title, format!("{what}: {reason}"));
+        }
+    }
+    let names: Vec<&str> = plans.iter().map(|plan| plan.name.as_str()).collect();
+    let finding = sum_up(&covers, &strangers, &listed(&names), &subject, title);
+    Ok(finding.map(|finding| Finding {
+        observed: format!(
+            "{} ({pods_path}, {claims_path})",
+            counted(covers.len(), "volume")
+        ),
+        objects: vec![object("v1", "Namespace", "", namespace)],
+        ..finding
+    }))
+}
+
+/// Names in the annotation of volumes that the pod does not have.
+fn strange_names(pod: &Pod) -> Vec<String> {
+    let named = pod.metadata.annotations.get(FILES_ANNOTATION);
+    let has = |name: &str| pod.spec.volumes.iter().any(|volume| volume.name == name);
+    named
+        .iter()
+        .flat_map(|names| names.split(','))
+        .filter(|name| !name.is_empty() && !has(name))
+        .map(|name| format!("{name:?} of pod {}", pod.metadata.name))
+        .collect()
+}
+
+fn sum_up(
+    covers: &[(String, Cover)],
+    strangers: &[String],
+    plans: &str,
+    subject: &str,
+    title: &str,
+) -> Option<Finding> {
+    let count = |is: fn(&Cover) -> bool| covers.iter().filter(|(_, cover)| is(cover)).count();
+    let files = count(|cover| matches!(cover, Cover::Files));
+    let snapshots = count(|cover| matches!(cover, Cover::Snapshot));
+    let mut without = Vec::new();
+    let mut left_out = Vec::new();
+    for (what, cover) in covers {
+        match cover {
+            Cover::No(reason) => without.push(format!("{what}: {reason}")),
+            Cover::LeftOut(reason) => left_out.push(format!("{what}: {reason}")),
+            _ => {}
+        }
+    }
+    let remedy = format!(
+        "For each pod: kubectl annotate pod POD {FILES_ANNOTATION}=VOLUME in its workload's template; or back up all of them: --default-volumes-to-fs-backup on the schedule; or snapshots: a VolumeSnapshotClass labelled {CLASS}=true and --features=EnableCSI on the server."
+    );
+    if !without.is_empty() {
+        let message = format!(
+            "{} not in a backup ({plans}): {}.",
+            are(without.len()),
+            listed(&without)
+        );
+        return Some(claim(subject, title, Verdict::Fail, message).with_remedy(remedy));
+    }
+    if !strangers.is_empty() {
+        let message = format!(
+            "The annotation {FILES_ANNOTATION} names volumes that are not there: {}.",
+            listed(strangers)
+        );
+        return Some(
+            claim(subject, title, Verdict::Fail, message)
+                .with_remedy("Name volumes of the pod's spec.volumes, not claims."),
+        );
+    }
+    if covers
+        .iter()
+        .any(|(_, cover)| matches!(cover, Cover::Unknown(_)))
+        || covers.is_empty()
+    {
+        return None;
+    }
+    let also = match left_out.as_slice() {
+        [] => String::new(),
+        left_out => format!(" Left out on purpose: {}.", listed(left_out)),
+    };
+    let message = format!("{files} by their files and {snapshots} by snapshots ({plans}).{also}");
+    Some(claim(subject, title, Verdict::Pass, message))
+}
+
+fn are(number: usize) -> String {
+    let verb = if number == 1 { "is" } else { "are" };
+    format!("{} {verb}", counted(number, "volume"))
+}
+
+struct Look<'a> {
+    scene: &'a Scene<'a>,
+    storage: &'a Storage,
+    plans: &'a [Plan<'a>],
+    claims: &'a [Claim],
+}
+
+impl<'a> Look<'a> {
+    /// What of a pod's volume is to be backed up, and its claim; nothing where its data comes from the cluster itself or
+    /// goes with the pod.
+    fn subject(&self, pod: &Pod, volume: &PodVolume) -> Option<(String, Option<&'a Claim>)> {
+        let pod_name = &pod.metadata.name;
+        let name = match (&volume.persistent_volume_claim, &volume.ephemeral) {
+            (Some(source), _) => Some(source.claim_name.clone()),
+            (None, Some(_)) => Some(format!("{pod_name}-{}", volume.name)),
+            (None, None) => None,
+        };
+        if let Some(name) = name {
+            let claim = self.claims.iter().find(|claim| claim.metadata.name == name);
+            return Some((format!("claim {name} of pod {pod_name}"), claim));
+        }
+        volume
+            .host_path
+            .is_some()
+            .then(|| (format!("volume {} of pod {pod_name}", volume.name), None))
+    }
+
+    /// The best that any plan does for the volume.
+    fn best(&self, each: impl FnMut(&Plan<'_>) -> Cover) -> Cover {
+        let rank = |cover: &Cover| match cover {
+            Cover::Files => 0,
+            Cover::Snapshot => 1,
+            Cover::Unknown(_) => 2,
+            Cover::LeftOut(_) => 3,
+            Cover::No(_) => 4,
+        };
+        let covers = self.plans.iter().map(each);
+        covers
+            .min_by_key(rank)
+            .unwrap_or_else(|| Cover::No("no backup includes it".to_owned()))
+    }
+
+    fn of_pod(
+        &self,
+        pod: &Pod,
+        volume: &PodVolume,
+        claim: Option<&Claim>,
+        drivers: &mut BTreeSet<String>,
+    ) -> Cover {
+        self.best(|plan| {
+            if let Some(cover) = undecided(plan, "pods") {
+                return cover;
+            }
+            let metadata = &pod.metadata;
+            if excluded(&metadata.labels) {
+                return Cover::LeftOut(format!("the pod is labelled {EXCLUDE_LABEL}"));
+            }
+            match selected(plan.spec, &metadata.labels) {
+                Ok(true) => {}
+                Ok(false) => {
+                    return Cover::No(format!(
+                        "the pod's labels are not those that {} selects",
+                        plan.name
+                    ));
+                }
+                Err(reason) => return Cover::Unknown(reason),
+            }
+            if let Some(cover) = self.by_files(pod, volume, claim, plan) {
+                return cover;
+            }
+            match claim {
+                Some(claim) => self.by_snapshot(claim, plan, drivers),
+                None if volume.host_path.is_some() => {
+                    Cover::No("it is a hostPath, which Velero cannot back up".to_owned())
+                }
+                None => Cover::Unknown("its claim is not among those collected".to_owned()),
+            }
+        })
+    }
+
+    fn of_claim(&self, claim: &Claim, drivers: &mut BTreeSet<String>) -> Cover {
+        self.best(|plan| {
+            if let Some(cover) = undecided(plan, "persistentvolumeclaims") {
+                return cover;
+            }
+            match selected(plan.spec, &claim.metadata.labels) {
+                Ok(true) => self.by_snapshot(claim, plan, drivers),
+                Ok(false) => Cover::No(format!(
+                    "its labels are not those that {} selects",
+                    plan.name
+                )),
+                Err(reason) => Cover::Unknown(reason),
+            }
+        })
+    }
+
+    /// Whether the node agent backs it up; nothing where it is a snapshot's turn.
+    fn by_files(
+        &self,
+        pod: &Pod,
+        volume: &PodVolume,
+        claim: Option<&Claim>,
+        plan: &Plan<'_>,
+    ) -> Option<Cover> {
+        let named = |annotation: &str| {
+            let names = pod.metadata.annotations.get(annotation);
+            names.is_some_and(|names| names.split(',').any(|name| name == volume.name))
+        };
+        let by_default = plan
+            .spec
+            .default_volumes_to_fs_backup
+            .unwrap_or(self.scene.server.backs_up_files);
+        let asked = if by_default {
+            !named(EXCLUDES_ANNOTATION)
+        } else {
+            named(FILES_ANNOTATION)
+        };
+        if !asked {
+            return None;
+        }
+        let on_host = volume.host_path.is_some()
+            || claim
+                .and_then(|claim| self.volume(claim))
+                .is_some_and(|volume| volume.spec.host_path.is_some());
+        if on_host {
+            let why = "it is a hostPath, which the node agent cannot back up";
+            return Some(Cover::No(why.to_owned()));
+        }
+        if !self.storage.has_node_agent {
+            let why = "it is to be backed up by its files, and there is no node agent";
+            return Some(Cover::No(why.to_owned()));
+        }
+        Some(Cover::Files)
+    }
+
+    fn volume(&self, claim: &Claim) -> Option<&Volume> {
+        let name = &claim.spec.volume_name;
+        self.storage
+            .volumes
+            .iter()
+            .find(|volume| volume.metadata.name == *name)
+    }
+
+    fn by_snapshot(&self, claim: &Claim, plan: &Plan<'_>, drivers: &mut BTreeSet<String>) -> Cover {
+        if excluded(&claim.metadata.labels) {
+            return Cover::LeftOut(format!("the claim is labelled {EXCLUDE_LABEL}"));
+        }
+        if claim.spec.volume_name.is_empty() {
+            return Cover::LeftOut("the claim is not bound yet".to_owned());
+        }
+        if plan.spec.snapshot_volumes == Some(false) {
+            return Cover::No(format!(
+                "the pod does not name it in {FILES_ANNOTATION}, and {} makes no snapshots (snapshotVolumes: false)",
+                plan.name
+            ));
+        }
+        let Some(volume) = self.volume(claim) else {
+            return Cover::Unknown(format!(
+                "its volume {} was not collected",
+                claim.spec.volume_name
+            ));
+        };
+        let spec = &volume.spec;
+        let driver = spec.csi.as_ref().map_or("", |csi| csi.driver.as_str());
+        if !driver.is_empty() && self.scene.server.has_csi {
+            drivers.insert(driver.to_owned());
+            return match class_for(&self.storage.classes, driver, claim, plan) {
+                Ok(_) if moves_data(self.scene, plan) && !self.storage.has_node_agent => {
+                    Cover::No("its snapshot is to be moved, and there is no node agent".to_owned())
+                }
+                Ok(_) => Cover::Snapshot,
+                Err(cover) => cover,
+            };
+        }
+        let before_csi = [
+            ("aws", spec.aws_elastic_block_store.is_some()),
+            ("azure", spec.azure_disk.is_some()),
+            ("gcp", spec.gce_persistent_disk.is_some()),
+        ];
+        let provider = before_csi
+            .into_iter()
+            .find_map(|(provider, is)| is.then_some(provider))
+            .or_else(|| {
+                let mut known = PROVIDERS.iter();
+                known.find_map(|(provider, of)| (*of == driver).then_some(*provider))
+            });
+        if provider.is_some_and(|provider| self.storage.providers.contains(provider)) {
+            return Cover::Snapshot;
+        }
+        let snapshots = match (driver, provider) {
+            ("", None) => "its volume has no snapshots".to_owned(),
+            ("", Some(provider)) => format!("there is no snapshot location of provider {provider}"),
+            (driver, _) => format!(
+                "the server does not make CSI snapshots of {driver} (--features=EnableCSI is missing)"
+            ),
+        };
+        Cover::No(format!(
+            "the pod does not name it in {FILES_ANNOTATION}, and {snapshots}"
+        ))
+    }
+}
+
+fn excluded(labels: &BTreeMap<String, String>) -> bool {
+    labels
+        .get(EXCLUDE_LABEL)
+        .is_some_and(|value| value == "true")
+}
+
+fn moves_data(scene: &Scene<'_>, plan: &Plan<'_>) -> bool {
+    plan.spec
+        .snapshot_move_data
+        .unwrap_or(scene.server.moves_data)
+}
+
+/// What keeps a plan from being read here: rules of its own, kinds that it leaves out.
+fn undecided(plan: &Plan<'_>, kind: &str) -> Option<Cover> {
+    if plan.spec.resource_policy.is_some() {
+        let why = format!(
+            "the resource policy of {} decides, which is not read here",
+            plan.name
+        );
+        return Some(Cover::Unknown(why));
+    }
+    let names = |list: &[String]| {
+        list.iter().any(|each| {
+            each == "*"
+                || each.eq_ignore_ascii_case(kind)
+                || kind.strip_suffix('s') == Some(each.as_str())
+        })
+    };
+    let spec = plan.spec;
+    let included = spec.included_resources.is_empty() || names(&spec.included_resources);
+    let excluded = !spec.excluded_resources.is_empty() && names(&spec.excluded_resources);
+    (!included || excluded).then(|| Cover::No(format!("{} leaves out {kind}", plan.name)))
+}
+
+fn selected(spec: &BackupSpec, labels: &BTreeMap<String, String>) -> Result<bool, String> {
+    let matches = |selector: &Value| {
+        let selector = LabelSelector::from_json(selector).map_err(|error| error.to_string())?;
+        Ok::<bool, String>(selector.matches(|key| labels.get(key).map(String::as_str)))
+    };
+    if let Some(selector) = &spec.label_selector {
+        return matches(selector);
+    }
+    for selector in &spec.or_label_selectors {
+        if matches(selector)? {
+            return Ok(true);
+        }
+    }
+    Ok(spec.or_label_selectors.is_empty())
+}
+
+/// The class that Velero takes for a claim: by the claim's annotation, the backup's, the label, the default annotation, and
+/// if it is the only one. Source: `GetVolumeSnapshotClass` in Velero's `pkg/util/csi`.
+fn class_for<'a>(
+    classes: &'a Result<Vec<SnapshotClass>, NotEvaluated>,
+    driver: &str,
+    claim: &Claim,
+    plan: &Plan<'_>,
+) -> Result<&'a SnapshotClass, Cover> {
+    let classes = classes
+        .as_ref()
+        .map_err(|reason| Cover::Unknown(reason.reason().to_owned()))?;
+    let of_driver: Vec<&SnapshotClass> = classes
+        .iter()
+        .filter(|class| class.driver == driver)
+        .collect();
+    let by_claim = claim.metadata.annotations.get(CLASS);
+    let backup_annotation = format!("{CLASS}_{driver}");
+    let by_backup = plan
+        .annotations
+        .and_then(|annotations| annotations.get(&backup_annotation));
+    for name in by_claim.into_iter().chain(by_backup) {
+        let named = |class: &&&SnapshotClass| class.metadata.name.eq_ignore_ascii_case(name);
+        if let Some(class) = of_driver.iter().find(named) {
+            return Ok(class);
+        }
+    }
+    by_marks(&of_driver).ok_or_else(|| {
+        let why = match of_driver.len() {
+            0 => format!("there is no VolumeSnapshotClass of driver {driver}"),
+            _ => format!(
+                "of several VolumeSnapshotClasses of driver {driver} none is labelled {CLASS}"
+            ),
+        };
+        Cover::No(why)
+    })
+}
+
+fn by_marks<'a>(of_driver: &[&'a SnapshotClass]) -> Option<&'a SnapshotClass> {
+    let labelled = of_driver
+        .iter()
+        .find(|class| class.metadata.labels.contains_key(CLASS));
+    let default = of_driver
+        .iter()
+        .find(|class| class.metadata.annotations.contains_key(DEFAULT_CLASS));
+    let only = of_driver.first().filter(|_| of_driver.len() == 1);
+    labelled.or(default).or(only).copied()
+}
+
+/// Whether the choice of a class for a driver is one, and what it does to snapshots.
+fn judge_class(scene: &Scene<'_>, storage: &Storage, driver: &str, answers: &mut Answers) {
+    let Ok(classes) = &storage.classes else {
+        // Said for each claim.
+        return;
+    };
+    let title = format!("One snapshot class is meant for driver {driver}");
+    let of_driver: Vec<&SnapshotClass> = classes
+        .iter()
+        .filter(|class| class.driver == driver)
+        .collect();
+    let labelled: Vec<&str> = of_driver
+        .iter()
+        .filter(|class| class.metadata.labels.contains_key(CLASS))
+        .map(|class| class.metadata.name.as_str())
+        .collect();
+    let names: Vec<&str> = of_driver
+        .iter()
+        .map(|class| class.metadata.name.as_str())
+        .collect();
+    let (verdict, message, remedy) = if labelled.len() > 1 {
+        let message = format!(
+            "Several VolumeSnapshotClasses of driver {driver} are labelled {CLASS}: {}. Which of them Velero takes is not defined.",
+            listed(&labelled)
+        );
+        (
+            Verdict::Warn,
+            message,
+            format!("Leave the label on one: kubectl label volumesnapshotclass NAME {CLASS}-"),
+        )
+    } else if let Some(class) = by_marks(&of_driver) {
+        let name = &class.metadata.name;
+        let policy = &class.deletion_policy;
+        // Since 1.9 Velero removes the VolumeSnapshot from the namespace and keeps the snapshot.
+        if policy == "Delete" && !scene.server.is_at_least("1.9.0") && !scene.server.moves_data {
+            let message = format!(
+                "VolumeSnapshotClass {name} has deletionPolicy Delete: snapshots go when the namespace goes."
+            );
+            let remedy =
+                "Take a class with deletionPolicy: Retain, or Velero 1.9 or newer.".to_owned();
+            (Verdict::Warn, message, remedy)
+        } else {
+            let message = format!(
+                "Velero takes VolumeSnapshotClass {name} (deletionPolicy {policy}) for driver {driver}."
+            );
+            (Verdict::Pass, message, String::new())
+        }
+    } else {
+        let message = match names.as_slice() {
+            [] => format!(
+                "There is no VolumeSnapshotClass of driver {driver}: its volumes are not backed up by snapshots."
+            ),
+            names => format!(
+                "None of the VolumeSnapshotClasses of driver {driver} ({}) is labelled {CLASS}: Velero takes none.",
+                listed(names)
+            ),
+        };
+        let remedy = match names.first() {
+            Some(name) => format!("kubectl label volumesnapshotclass {name} {CLASS}=true"),
+            None => {
+                "Install the driver's snapshot controller and a VolumeSnapshotClass.".to_owned()
+            }
+        };
+        (Verdict::Fail, message, remedy)
+    };
+    let observed = match names.as_slice() {
+        [] => "no classes".to_owned(),
+        names => listed(names),
+    };
+    let objects = of_driver
+        .iter()
+        .map(|class| {
+            object(
+                "snapshot.storage.k8s.io/v1",
+                "VolumeSnapshotClass",
+                "",
+                &class.metadata.name,
+            )
+        })
+        .collect();
+    let finding = Finding {
+        observed: format!(
+            "{observed} ({CUSTOM_RESOURCES}/volumesnapshotclasses.snapshot.storage.k8s.io.json)"
+        ),
+        objects,
+        ..claim(&format!("snapshot-class/{driver}"), title, verdict, message)
+    };
+    answers.say(finding.with_remedy(remedy));
+}

@@ -3,7 +3,7 @@
 //!
 //! A case is `name`, `analyzer` (an item of a spec), `files` (text, or a value that is written as JSON), `gaps` (what the
 //! manifest says is missing) and `expect`. With `base` it begins as the case of that name, and says what is different;
-//! a file that is `null` is not there. Every kind shows the answers that [`SHOWN`] lists.
+//! a file that is `null` is not there. `about` shows only the findings whose ids begin so, for kinds with many. Every kind shows the answers that [`SHOWN`] lists.
 #![allow(
     clippy::disallowed_methods,
     reason = "the harness reads its cases, the crate reads nothing"
@@ -140,7 +140,7 @@ fn rest_on(case: &mut Value, base: Value) {
                     files.entry(path).or_insert(content);
                 }
             }
-            (None, value) if key != "expect" => {
+            (None, value) if key != "expect" && key != "about" => {
                 fields.insert(key, value);
             }
             _ => {}
@@ -213,7 +213,9 @@ fn answer(kind: &'static AnalyzerKind, case: &Value) -> Result<Value, Failure> {
     let files = bundle(case)?;
     let mut said = Map::new();
     for evaluation in evaluate(std::slice::from_ref(&check), &files) {
-        let findings: Vec<Value> = evaluation.findings.iter().map(shown).collect();
+        let findings = evaluation.findings.iter();
+        let findings = findings.filter(|finding| is_asked_about(case, &finding.id));
+        let findings: Vec<Value> = findings.map(shown).collect();
         said.insert("findings".to_owned(), findings.into());
         if let Some(reason) = evaluation.not_evaluated {
             let (word, reason) = match &reason {
@@ -226,6 +228,14 @@ fn answer(kind: &'static AnalyzerKind, case: &Value) -> Result<Value, Failure> {
         }
     }
     Ok(said.into())
+}
+
+fn is_asked_about(case: &Value, id: &str) -> bool {
+    let beginnings = case["about"].as_array();
+    beginnings.is_none_or(|beginnings| {
+        let mut beginnings = beginnings.iter().filter_map(Value::as_str);
+        beginnings.any(|beginning| id.starts_with(beginning))
+    })
 }
 
 /// A finding without its icon, and without what is empty.

@@ -1,5 +1,5 @@
-//! `velero/credentials/<namespace>.json`: the shape of the Secrets that hold credentials of object storages. Never a part
-//! of a value: names, classes of length, and fingerprints that are equal where values are.
+//! `velero/credentials/<namespace>/<name>.json`: the shape of a Secret that holds credentials of an object storage. Never a
+//! part of a value: names, classes of length, and fingerprints that are equal where values are.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,18 +8,9 @@ use super::or_default;
 /// The document.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct Credentials {
-    /// The namespace of all of them: Velero's.
-    pub namespace: String,
-    /// One for each name that was asked for and answered.
-    #[serde(deserialize_with = "or_default")]
-    pub secrets: Vec<Secret>,
-}
-
-/// A Secret.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
 pub struct Secret {
+    /// Its namespace: Velero's.
+    pub namespace: String,
     /// Its name.
     pub name: String,
     /// Whether it is there.
@@ -30,11 +21,11 @@ pub struct Secret {
 }
 
 /// A key of a Secret, which Velero hands to a plugin as a file.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct File {
     /// The key.
-    pub name: String,
+    pub key: String,
     /// How long it is: `0`, `1-7`, … `1024-`.
     pub length_class: String,
     /// Equal where two values of one run are.
@@ -42,12 +33,16 @@ pub struct File {
     /// What it looks like.
     pub format: Format,
     /// What is in it.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub profiles: Vec<Profile>,
 }
 
 /// What a file of credentials looks like.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Format {
     /// Amazon's: `[profile]` and settings below it.
@@ -58,11 +53,13 @@ pub enum Format {
     Json,
     /// Base64 of something: encoded once more than needed.
     Base64,
+    /// It begins with a byte order mark, which readers take for a part of the first line.
+    ByteOrderMark,
     /// Nothing, or blanks.
     Empty,
     /// None of these.
-    #[default]
-    Unknown,
+    #[serde(other)]
+    Unrecognised,
 }
 
 /// A profile; one without a name where the format has none.
@@ -71,12 +68,9 @@ pub enum Format {
 pub struct Profile {
     /// `default`.
     pub name: String,
-    /// Those that are known; others are counted.
+    /// Those that are known.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub settings: Vec<Setting>,
-    /// How many lines are no setting that is known.
-    #[serde(skip_serializing_if = "is_none")]
-    pub others: u32,
 }
 
 /// A setting in a profile.
@@ -104,10 +98,9 @@ pub enum Fault {
     Quoted,
     /// There are blanks in it.
     Blanks,
-    /// There are characters that are not printable ASCII, such as a byte order mark or a non-breaking space.
+    /// There are characters in it that are not printable ASCII, such as a non-breaking space.
     Unprintable,
-}
-
-fn is_none(number: &u32) -> bool {
-    *number == 0
+    /// One that this release does not know.
+    #[serde(other)]
+    Other,
 }

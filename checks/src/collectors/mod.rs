@@ -22,6 +22,7 @@ mod logs;
 mod memory;
 mod run_pod;
 mod secret;
+mod velero;
 
 /// Every collector, sorted by scope and name.
 pub const KINDS: &[&CollectorKind] = &[
@@ -33,6 +34,7 @@ pub const KINDS: &[&CollectorKind] = &[
     &logs::KIND,
     &run_pod::KIND,
     &secret::KIND,
+    &velero::KIND,
     &cpu::KIND,
     &host_os::KIND,
     &memory::KIND,

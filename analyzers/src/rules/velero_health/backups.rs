@@ -54,7 +54,7 @@ pub(super) fn judge_schedules(scene: &Scene<'_>, answers: &mut Answers) {
             "schedules",
             title,
             Verdict::Pass,
-            format!("{} there.", are(wanted)),
+            format!("The schedules are there: {}.", listed(wanted)),
         )
     } else {
         let message = format!(
@@ -76,11 +76,6 @@ pub(super) fn judge_schedules(scene: &Scene<'_>, answers: &mut Answers) {
         }
         .with_remedy(remedy),
     );
-}
-
-fn are(names: &[String]) -> String {
-    let verb = if names.len() == 1 { "is" } else { "are" };
-    format!("{} {verb}", listed(names))
 }
 
 fn judge_schedule(scene: &Scene<'_>, schedule: &Schedule, answers: &mut Answers) {
@@ -196,12 +191,16 @@ fn newest_completed<'a>(
         .max_by_key(|backup| ended(backup))
 }
 
-/// Who made a backup: what failed for one is mended only by a later one of the same.
-fn origin(backup: &Backup) -> String {
+/// Who made a backup: what failed for one is mended only by a later one of the same. As a part of an id, and in words
+/// after "the last backup".
+fn origin(backup: &Backup) -> (String, String) {
     if let Some(schedule) = of_schedule(backup) {
-        return format!("schedule {schedule}");
+        return (
+            format!("schedule-{schedule}"),
+            format!("of schedule {schedule}"),
+        );
     }
-    kots::origin(backup).unwrap_or_else(|| "no schedule".to_owned())
+    kots::origin(backup).unwrap_or_else(|| ("by-hand".to_owned(), "made by hand".to_owned()))
 }
 
 pub(super) fn judge_backups(
@@ -213,7 +212,7 @@ pub(super) fn judge_backups(
         Ok(all) => all,
         Err(reason) => return answers.unknown("The last backups completed", &reason),
     };
-    let mut newest: BTreeMap<String, &Backup> = BTreeMap::new();
+    let mut newest: BTreeMap<(String, String), &Backup> = BTreeMap::new();
     for backup in &all {
         if is_under_way(backup) {
             judge_under_way(scene, backup, answers);
@@ -253,7 +252,7 @@ fn is_under_way(backup: &Backup) -> bool {
 }
 
 /// The last backup that is over, of one schedule, of KOTS, or of neither.
-fn last_of(scene: &Scene<'_>, origin: &str, backup: &Backup) -> Finding {
+fn last_of(scene: &Scene<'_>, (id, words): &(String, String), backup: &Backup) -> Finding {
     let name = &backup.metadata.name;
     let status = &backup.status;
     let age = ended(backup).map_or("at an unknown time".to_owned(), |time| {
@@ -289,8 +288,8 @@ fn last_of(scene: &Scene<'_>, origin: &str, backup: &Backup) -> Finding {
         observed: format!("{}, {age} ({})", status.phase, scene.backups.path),
         objects: vec![velero_object("Backup", &backup.metadata)],
         ..claim(
-            &format!("backup/{}", origin.replace(' ', "-")),
-            format!("The last backup of {origin} is complete"),
+            &format!("backup/{id}"),
+            format!("The last backup {words} is complete"),
             verdict,
             message,
         )
@@ -450,8 +449,7 @@ fn judge_expired(scene: &Scene<'_>, all: &[&Backup], answers: &mut Answers) {
         return;
     }
     let message = format!(
-        "{} expired more than a day ago and are still there: {}. Their data takes up space in the object storage.",
-        counted(expired.len(), "backup"),
+        "There are backups that expired more than a day ago: {}. Their data takes up space in the object storage.",
         listed(&expired)
     );
     let finding = Finding {

@@ -115,11 +115,12 @@ pub(super) fn find(files: &Files, namespace: &str) -> Result<Found, NotEvaluated
     let defined = defined(files)?;
     if !defined.contains("backupstoragelocations") {
         let place = match namespace {
-            "" => "in no namespace".to_owned(),
-            namespace => format!("not in namespace {namespace}"),
+            "" => "No namespace".to_owned(),
+            namespace => format!("Namespace {namespace} does not"),
         };
+        let has = if namespace.is_empty() { "has" } else { "have" };
         return Ok(Found::Absent(format!(
-            "There is a Deployment of Velero {place}, and no CustomResourceDefinition of velero.io."
+            "{place} {has} a Deployment of Velero, and the cluster has no definitions of velero.io."
         )));
     }
     let locations = objects::<Phased>(files, "backupstoragelocations", None);

@@ -16,17 +16,19 @@ const CONFIG_MAP: &str = "kotsadm-velero-namespace";
 /// KOTS' own Deployment or `StatefulSet`.
 const KOTSADM: &str = "kotsadm";
 
-/// Which of KOTS' series a backup belongs to.
-pub(super) fn origin(backup: &Backup) -> Option<String> {
+/// Which of KOTS' series a backup belongs to, as a part of an id and in words.
+pub(super) fn origin(backup: &Backup) -> Option<(String, String)> {
     let annotation = |name: &str| backup.metadata.annotations.get(name).map(String::as_str);
     annotation("kots.io/snapshot-trigger")?;
     if annotation("kots.io/instance") == Some("true") {
-        return Some("KOTS (the whole instance)".to_owned());
+        let words = "of KOTS and all its applications".to_owned();
+        return Some(("kots-instance".to_owned(), words));
     }
-    match annotation("kots.io/app-id") {
-        Some(app) => Some(format!("KOTS (application {app})")),
-        None => Some("KOTS".to_owned()),
-    }
+    let application = annotation("kots.io/app-id").unwrap_or("unknown");
+    Some((
+        format!("kots-{application}"),
+        format!("of KOTS' application {application}"),
+    ))
 }
 
 pub(super) fn judge(scene: &Scene<'_>, present: &Present, answers: &mut Answers) {
@@ -35,6 +37,7 @@ pub(super) fn judge(scene: &Scene<'_>, present: &Present, answers: &mut Answers)
     };
     let title = "KOTS finds Velero";
     let mut faults = Vec::new();
+    let unknown = answers.unknown.len();
     if let Some(deployment) = &present.deployment
         && deployment.metadata.name != "velero"
     {
@@ -70,7 +73,7 @@ pub(super) fn judge(scene: &Scene<'_>, present: &Present, answers: &mut Answers)
         }
     }
     let finding = match faults.as_slice() {
-        [] if locations.unseen.is_some() => return,
+        [] if answers.unknown.len() > unknown => return,
         [] => claim(
             "kots",
             title,

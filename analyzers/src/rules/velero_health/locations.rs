@@ -1,6 +1,5 @@
 //! Backup storage locations and snapshot locations: available, by news that is fresh; if not, why.
 
-use bundle::collected::credentials::Credentials;
 use bundle::collected::velero::{BackupStorageLocation, VolumeSnapshotLocation};
 use jiff::SignedDuration;
 
@@ -119,11 +118,8 @@ fn judge_one(
         }
         Some(_) if status.phase == "Available" => answers.say(available(scene, location, finding)),
         Some(_) => {
-            let credentials = format!("velero/credentials/{}.json", location.metadata.namespace);
-            let credentials = scene.files.decoded::<Credentials>(&credentials).ok();
-            let Reason { why, remedy } =
-                Reason::of(location, credentials.as_deref(), &scene.server.secret);
-            let said = one_line(&status.message);
+            let Reason { why, remedy } = Reason::of(location, scene);
+            let said = one_line(location);
             let message = if said.is_empty() {
                 format!("Location {name} is {phase}, and Velero does not say why.")
             } else {
@@ -273,13 +269,21 @@ fn judge_snapshot_locations(scene: &Scene<'_>, answers: &mut Answers) {
     }
 }
 
-/// A message for one line, cut where it gets long.
-fn one_line(message: &str) -> String {
+/// What the server said, in one line: without what it puts before every message, and cut where it gets long.
+fn one_line(location: &BackupStorageLocation) -> String {
     const LONGEST: usize = 400;
-    let words: Vec<&str> = message.split_whitespace().collect();
+    let words: Vec<&str> = location.status.message.split_whitespace().collect();
     let line = words.join(" ");
-    match line.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
+    let start = format!(
+        "BackupStorageLocation {:?} is unavailable: ",
+        location.metadata.name
+    );
+    let mut said = line.strip_prefix(&start).unwrap_or(&line);
+    said = said
+        .strip_prefix("rpc error: code = Unknown desc = ")
+        .unwrap_or(said);
+    match said.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &said[..end]),
+        None => said.to_owned(),
     }
 }

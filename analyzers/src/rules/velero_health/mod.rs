@@ -7,6 +7,7 @@ mod kots;
 mod locations;
 mod node_agent;
 mod reason;
+mod snapshot_class;
 mod volumes;
 
 use bundle::Files;

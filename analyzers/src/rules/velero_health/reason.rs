@@ -5,10 +5,12 @@
 //! `velero`), and what the location says of itself. A probe of the object storage with the same settings would be a
 //! fourth: its answer belongs into [`Reason::of`], ahead of the message, because it is of this run.
 
-use bundle::collected::credentials::{Credentials, Fault, File, Format, Secret};
+use bundle::Files;
+use bundle::collected::credentials::{Fault, File, Format, Secret};
 use bundle::collected::velero::BackupStorageLocation;
 
-use super::listed;
+use super::{Scene, listed};
+use crate::document::decoded;
 
 /// What was found, as the end of a sentence, and what to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -307,30 +309,19 @@ const PATTERNS: &[Pattern] = &[
 ];
 
 impl Reason {
-    /// Puts the sources together. `credentials` is what the collector `velero` brought, `server_secret` the Secret of the
-    /// server's own credentials.
-    pub(super) fn of(
-        location: &BackupStorageLocation,
-        credentials: Option<&Credentials>,
-        server_secret: &str,
-    ) -> Self {
-        let place = Place::of(location, server_secret);
+    /// Puts the sources together.
+    pub(super) fn of(location: &BackupStorageLocation, scene: &Scene<'_>) -> Self {
+        let place = Place::of(location, &scene.server.secret);
         let message = location.status.message.to_lowercase();
         let matched = PATTERNS
             .iter()
             .find(|pattern| pattern.texts.iter().all(|text| message.contains(text)));
-        let shape = credentials.map(|credentials| shape(&place, credentials));
         let about = matched.map_or(C, |pattern| pattern.about);
+        let shape = shape(&place, scene.files);
         if about == C
-            && let Some(Shape {
-                fault: Some((why, remedy)),
-                ..
-            }) = &shape
+            && let Some((why, remedy)) = shape.fault
         {
-            return Self {
-                why: why.clone(),
-                remedy: remedy.clone(),
-            };
+            return Self { why, remedy };
         }
         let Some(pattern) = matched else {
             return Self {
@@ -342,15 +333,15 @@ impl Reason {
         };
         let mut why = place.fill(pattern.why);
         let mut remedy = place.fill(pattern.remedy);
-        match (about, shape) {
-            (C, Some(shape)) => why = format!("{why} ({})", shape.seen),
-            (R, _) => {
+        match about {
+            C => why = format!("{why} ({})", shape.seen),
+            R => {
                 if let Some(region) = expected_region(&location.status.message) {
                     why = format!("{why}: that is {region}");
                     remedy = format!("Set spec.config.region of the location to {region}.");
                 }
             }
-            _ => {}
+            O => {}
         }
         Self { why, remedy }
     }
@@ -432,19 +423,28 @@ struct Shape {
     fault: Option<(String, String)>,
 }
 
-fn shape(place: &Place<'_>, credentials: &Credentials) -> Shape {
+fn shape(place: &Place<'_>, files: &Files) -> Shape {
     let fault = |why: &str, remedy: &str| Shape {
         seen: place.fill(why),
         fault: Some((place.fill(why), place.fill(remedy))),
     };
-    let secrets = &credentials.secrets;
-    let Some(secret) = secrets.iter().find(|secret| secret.name == place.secret) else {
-        return Shape {
-            seen: place.fill(
-                "the shape of the Secret {namespace}/{secret} was not collected: name it in `credentials` of the collector velero",
-            ),
-            fault: None,
-        };
+    let path = place.fill("velero/credentials/{namespace}/{secret}.json");
+    let secret = match decoded::<Secret>(files, &path) {
+        Ok(secret) => secret,
+        Err(_) if !files.contains(&path) && files.gaps(&path).next().is_none() => {
+            return Shape {
+                seen: place.fill(
+                    "to see what its credentials look like, add the collector velero with secrets: [{secret}]",
+                ),
+                fault: None,
+            };
+        }
+        Err(reason) => {
+            return Shape {
+                seen: reason.reason().to_owned(),
+                fault: None,
+            };
+        }
     };
     if !secret.exists {
         return fault(
@@ -452,8 +452,8 @@ fn shape(place: &Place<'_>, credentials: &Credentials) -> Shape {
             "Create it: kubectl -n {namespace} create secret generic {secret} --from-file={key}=FILE",
         );
     }
-    let Some(file) = secret.files.iter().find(|file| file.name == place.key) else {
-        let keys = keys(secret);
+    let Some(file) = secret.files.iter().find(|file| file.key == place.key) else {
+        let keys = keys(&secret);
         let why = format!("the Secret {{namespace}}/{{secret}} has no key {{key}}, {keys}");
         return fault(
             &why,
@@ -464,7 +464,7 @@ fn shape(place: &Place<'_>, credentials: &Credentials) -> Shape {
 }
 
 fn keys(secret: &Secret) -> String {
-    let names: Vec<&str> = secret.files.iter().map(|file| file.name.as_str()).collect();
+    let names: Vec<&str> = secret.files.iter().map(|file| file.key.as_str()).collect();
     match names.as_slice() {
         [] => "it is empty".to_owned(),
         names => format!("it has {}", listed(names)),
@@ -489,6 +489,12 @@ fn shape_of_file(place: &Place<'_>, file: &File) -> Shape {
             return fault(
                 "the key {key} of the Secret {namespace}/{secret} is encoded in base64 twice",
                 "Encode it once: kubectl create secret generic --from-file does so by itself.",
+            );
+        }
+        Format::ByteOrderMark => {
+            return fault(
+                "the key {key} of the Secret {namespace}/{secret} begins with a byte order mark, which becomes a part of its first line",
+                "Save the file as UTF-8 without a byte order mark and put it into the key {key} of the Secret {namespace}/{secret}.",
             );
         }
         Format::Profiles => {}
@@ -550,6 +556,7 @@ fn shape_of_file(place: &Place<'_>, file: &File) -> Shape {
                 Fault::Empty => "is empty",
                 Fault::Quoted => "stands in quotes, which become a part of it",
                 Fault::Blanks => "has blanks in it",
+                Fault::Other => "is malformed",
                 Fault::Unprintable => "has characters in it that cannot be printed",
             };
             let why = format!(

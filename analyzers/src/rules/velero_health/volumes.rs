@@ -9,6 +9,7 @@ use serde_json::Value;
 use syntax::selector::LabelSelector;
 
 use super::node_agent::{self, FILES_ANNOTATION};
+use super::snapshot_class::{class_for, judge_class};
 use super::{Answers, Scene, claim, listed, object};
 use crate::document::{counted, decoded, document, missing};
 use crate::finding::{Finding, NotEvaluated, Verdict};
@@ -16,8 +17,14 @@ use crate::velero::{CUSTOM_RESOURCES, objects};
 
 const EXCLUDES_ANNOTATION: &str = "backup.velero.io/backup-volumes-excludes";
 const EXCLUDE_LABEL: &str = "velero.io/exclude-from-backup";
-const CLASS: &str = "velero.io/csi-volumesnapshot-class";
-const DEFAULT_CLASS: &str = "snapshot.storage.kubernetes.io/is-default-class";
+
+const NOT_NAMED: &str = "no annotation backup.velero.io/backup-volumes names it";
+/// So many volumes are named in a message, and so many remedies given.
+const SHOWN: usize = 5;
+const LABELS: &str = "Give the pod and its claims the labels that the backup selects, in the workload's template; an operator's objects get them through its own fields (CloudNativePG: spec.inheritedMetadata).";
+const HOST_PATH: &str =
+    "Keep the data in a claim (local volumes can be backed up), or back it up by other means.";
+const NODE_AGENT: &str = "Install the node agent: velero install --use-node-agent, or deployNodeAgent: true in the values of the Helm chart.";
 
 /// The volumes that a provider's own snapshots are made of: the kind of volume before CSI, and the driver.
 const PROVIDERS: [(&str, &str); 3] = [
@@ -27,18 +34,18 @@ const PROVIDERS: [(&str, &str); 3] = [
 ];
 
 /// A backup that a namespace is in: a schedule's template, or the newest backup.
-struct Plan<'a> {
+pub(super) struct Plan<'a> {
     /// `schedule nightly`.
-    name: String,
+    pub(super) name: String,
     spec: &'a BackupSpec,
-    annotations: Option<&'a BTreeMap<String, String>>,
+    pub(super) annotations: Option<&'a BTreeMap<String, String>>,
 }
 
 /// What the volumes of a cluster are like.
-struct Storage {
-    volumes: Vec<Volume>,
+pub(super) struct Storage {
+    volumes: BTreeMap<String, Volume>,
     /// None where the API of snapshots does not exist.
-    classes: Result<Vec<SnapshotClass>, NotEvaluated>,
+    pub(super) classes: Result<Vec<SnapshotClass>, NotEvaluated>,
     /// Providers that have a snapshot location.
     providers: BTreeSet<String>,
     has_node_agent: bool,
@@ -46,12 +53,13 @@ struct Storage {
 
 /// Whether a volume is in a backup.
 #[derive(Debug)]
-enum Cover {
+pub(super) enum Cover {
     Files,
     Snapshot,
     /// On purpose, in words.
     LeftOut(String),
-    No(String),
+    /// Why not, and what to do.
+    No(String, String),
     Unknown(String),
 }
 
@@ -101,11 +109,16 @@ fn storage(scene: &Scene<'_>) -> Result<Storage, NotEvaluated> {
             .to_owned()
     });
     Ok(Storage {
-        volumes: volumes.items.clone(),
+        volumes: by_name(&volumes.items, |volume| &volume.metadata.name),
         classes,
         providers: providers.collect(),
         has_node_agent: !node_agent::daemon_sets(scene)?.is_empty(),
     })
+}
+
+fn by_name<T: Clone>(items: &[T], name: fn(&T) -> &String) -> BTreeMap<String, T> {
+    let named = items.iter().map(|item| (name(item).clone(), item.clone()));
+    named.collect()
 }
 
 /// The schedules that a namespace is in; without any, the newest backup that it was in.
@@ -180,7 +193,7 @@ fn judge_namespace(
         scene,
         storage,
         plans: &plans,
-        claims: &claims.items,
+        claims: by_name(&claims.items, |claim| &claim.metadata.name),
     };
     let mut covers = Vec::new();
     let mut mounted = BTreeSet::new();
@@ -207,10 +220,15 @@ fn judge_namespace(
             ));
         }
     }
-    for (what, cover) in &covers {
-        if let Cover::Unknown(reason) = cover {
-            answers.not_found_out(title, format!("{what}: {reason}"));
-        }
+    let unknown: Vec<String> = covers
+        .iter()
+        .filter_map(|(what, cover)| match cover {
+            Cover::Unknown(reason) => Some(format!("{what}: {reason}")),
+            _ => None,
+        })
+        .collect();
+    if !unknown.is_empty() {
+        answers.not_found_out(title, listed(&unknown));
     }
     let names: Vec<&str> = plans.iter().map(|plan| plan.name.as_str()).collect();
     let finding = sum_up(&covers, &strangers, &listed(&names), &subject, title);
@@ -247,24 +265,34 @@ fn sum_up(
     let files = count(|cover| matches!(cover, Cover::Files));
     let snapshots = count(|cover| matches!(cover, Cover::Snapshot));
     let mut without = Vec::new();
+    let mut remedies: Vec<&str> = Vec::new();
     let mut left_out = Vec::new();
     for (what, cover) in covers {
         match cover {
-            Cover::No(reason) => without.push(format!("{what}: {reason}")),
+            Cover::No(reason, remedy) => {
+                without.push(format!("{what}: {reason}"));
+                if !remedies.contains(&remedy.as_str()) {
+                    remedies.push(remedy);
+                }
+            }
             Cover::LeftOut(reason) => left_out.push(format!("{what}: {reason}")),
             _ => {}
         }
     }
-    let remedy = format!(
-        "For each pod: kubectl annotate pod POD {FILES_ANNOTATION}=VOLUME in its workload's template; or back up all of them: --default-volumes-to-fs-backup on the schedule; or snapshots: a VolumeSnapshotClass labelled {CLASS}=true and --features=EnableCSI on the server."
-    );
     if !without.is_empty() {
+        let verb = if without.len() == 1 { "is" } else { "are" };
         let message = format!(
-            "{} not in a backup ({plans}): {}.",
-            are(without.len()),
-            listed(&without)
+            "{} {verb} not in a backup ({plans}): {}.",
+            counted(without.len(), "volume"),
+            without
+                .iter()
+                .take(SHOWN)
+                .cloned()
+                .collect::<Vec<_>>()
+                .join("; ")
         );
-        return Some(claim(subject, title, Verdict::Fail, message).with_remedy(remedy));
+        remedies.truncate(SHOWN);
+        return Some(claim(subject, title, Verdict::Fail, message).with_remedy(remedies.join(" ")));
     }
     if !strangers.is_empty() {
         let message = format!(
@@ -287,26 +315,24 @@ fn sum_up(
         [] => String::new(),
         left_out => format!(" Left out on purpose: {}.", listed(left_out)),
     };
-    let message = format!("{files} by their files and {snapshots} by snapshots ({plans}).{also}");
+    let message = format!(
+        "{}: {files} by their files, {snapshots} by snapshots ({plans}).{also}",
+        counted(covers.len(), "volume")
+    );
     Some(claim(subject, title, Verdict::Pass, message))
-}
-
-fn are(number: usize) -> String {
-    let verb = if number == 1 { "is" } else { "are" };
-    format!("{} {verb}", counted(number, "volume"))
 }
 
 struct Look<'a> {
     scene: &'a Scene<'a>,
     storage: &'a Storage,
     plans: &'a [Plan<'a>],
-    claims: &'a [Claim],
+    claims: BTreeMap<String, Claim>,
 }
 
-impl<'a> Look<'a> {
+impl Look<'_> {
     /// What of a pod's volume is to be backed up, and its claim; nothing where its data comes from the cluster itself or
     /// goes with the pod.
-    fn subject(&self, pod: &Pod, volume: &PodVolume) -> Option<(String, Option<&'a Claim>)> {
+    fn subject(&self, pod: &Pod, volume: &PodVolume) -> Option<(String, Option<&Claim>)> {
         let pod_name = &pod.metadata.name;
         let name = match (&volume.persistent_volume_claim, &volume.ephemeral) {
             (Some(source), _) => Some(source.claim_name.clone()),
@@ -314,7 +340,7 @@ impl<'a> Look<'a> {
             (None, None) => None,
         };
         if let Some(name) = name {
-            let claim = self.claims.iter().find(|claim| claim.metadata.name == name);
+            let claim = self.claims.get(&name);
             return Some((format!("claim {name} of pod {pod_name}"), claim));
         }
         volume
@@ -330,12 +356,12 @@ impl<'a> Look<'a> {
             Cover::Snapshot => 1,
             Cover::Unknown(_) => 2,
             Cover::LeftOut(_) => 3,
-            Cover::No(_) => 4,
+            Cover::No(..) => 4,
         };
         let covers = self.plans.iter().map(each);
         covers
             .min_by_key(rank)
-            .unwrap_or_else(|| Cover::No("no backup includes it".to_owned()))
+            .unwrap_or_else(|| Cover::Unknown("no backup includes it".to_owned()))
     }
 
     fn of_pod(
@@ -356,10 +382,8 @@ impl<'a> Look<'a> {
             match selected(plan.spec, &metadata.labels) {
                 Ok(true) => {}
                 Ok(false) => {
-                    return Cover::No(format!(
-                        "the pod's labels are not those that {} selects",
-                        plan.name
-                    ));
+                    let why = format!("the pod's labels are not those that {} selects", plan.name);
+                    return Cover::No(why, LABELS.to_owned());
                 }
                 Err(reason) => return Cover::Unknown(reason),
             }
@@ -367,10 +391,11 @@ impl<'a> Look<'a> {
                 return cover;
             }
             match claim {
-                Some(claim) => self.by_snapshot(claim, plan, drivers),
-                None if volume.host_path.is_some() => {
-                    Cover::No("it is a hostPath, which Velero cannot back up".to_owned())
-                }
+                Some(claim) => self.by_snapshot(claim, Some((pod, volume)), plan, drivers),
+                None if volume.host_path.is_some() => Cover::No(
+                    "it is a hostPath, which Velero cannot back up".to_owned(),
+                    HOST_PATH.to_owned(),
+                ),
                 None => Cover::Unknown("its claim is not among those collected".to_owned()),
             }
         })
@@ -382,11 +407,11 @@ impl<'a> Look<'a> {
                 return cover;
             }
             match selected(plan.spec, &claim.metadata.labels) {
-                Ok(true) => self.by_snapshot(claim, plan, drivers),
-                Ok(false) => Cover::No(format!(
-                    "its labels are not those that {} selects",
-                    plan.name
-                )),
+                Ok(true) => self.by_snapshot(claim, None, plan, drivers),
+                Ok(false) => Cover::No(
+                    format!("its labels are not those that {} selects", plan.name),
+                    LABELS.to_owned(),
+                ),
                 Err(reason) => Cover::Unknown(reason),
             }
         })
@@ -422,24 +447,27 @@ impl<'a> Look<'a> {
                 .is_some_and(|volume| volume.spec.host_path.is_some());
         if on_host {
             let why = "it is a hostPath, which the node agent cannot back up";
-            return Some(Cover::No(why.to_owned()));
+            return Some(Cover::No(why.to_owned(), HOST_PATH.to_owned()));
         }
         if !self.storage.has_node_agent {
             let why = "it is to be backed up by its files, and there is no node agent";
-            return Some(Cover::No(why.to_owned()));
+            return Some(Cover::No(why.to_owned(), NODE_AGENT.to_owned()));
         }
         Some(Cover::Files)
     }
 
     fn volume(&self, claim: &Claim) -> Option<&Volume> {
-        let name = &claim.spec.volume_name;
-        self.storage
-            .volumes
-            .iter()
-            .find(|volume| volume.metadata.name == *name)
+        self.storage.volumes.get(&claim.spec.volume_name)
     }
 
-    fn by_snapshot(&self, claim: &Claim, plan: &Plan<'_>, drivers: &mut BTreeSet<String>) -> Cover {
+    fn by_snapshot(
+        &self,
+        claim: &Claim,
+        mounted: Option<(&Pod, &PodVolume)>,
+        plan: &Plan<'_>,
+        drivers: &mut BTreeSet<String>,
+    ) -> Cover {
+        let annotate = annotation(claim, mounted);
         if excluded(&claim.metadata.labels) {
             return Cover::LeftOut(format!("the claim is labelled {EXCLUDE_LABEL}"));
         }
@@ -447,10 +475,11 @@ impl<'a> Look<'a> {
             return Cover::LeftOut("the claim is not bound yet".to_owned());
         }
         if plan.spec.snapshot_volumes == Some(false) {
-            return Cover::No(format!(
-                "the pod does not name it in {FILES_ANNOTATION}, and {} makes no snapshots (snapshotVolumes: false)",
+            let why = format!(
+                "{NOT_NAMED}, and {} makes no snapshots (snapshotVolumes: false)",
                 plan.name
-            ));
+            );
+            return Cover::No(why, format!("{annotate} Or remove snapshotVolumes: false."));
         }
         let Some(volume) = self.volume(claim) else {
             return Cover::Unknown(format!(
@@ -464,7 +493,8 @@ impl<'a> Look<'a> {
             drivers.insert(driver.to_owned());
             return match class_for(&self.storage.classes, driver, claim, plan) {
                 Ok(_) if moves_data(self.scene, plan) && !self.storage.has_node_agent => {
-                    Cover::No("its snapshot is to be moved, and there is no node agent".to_owned())
+                    let why = "its snapshot is to be moved, and there is no node agent";
+                    Cover::No(why.to_owned(), NODE_AGENT.to_owned())
                 }
                 Ok(_) => Cover::Snapshot,
                 Err(cover) => cover,
@@ -485,16 +515,37 @@ impl<'a> Look<'a> {
         if provider.is_some_and(|provider| self.storage.providers.contains(provider)) {
             return Cover::Snapshot;
         }
-        let snapshots = match (driver, provider) {
-            ("", None) => "its volume has no snapshots".to_owned(),
-            ("", Some(provider)) => format!("there is no snapshot location of provider {provider}"),
-            (driver, _) => format!(
-                "the server does not make CSI snapshots of {driver} (--features=EnableCSI is missing)"
+        let (why, remedy) = match (driver, provider) {
+            ("", None) => ("its volume has no snapshots".to_owned(), String::new()),
+            ("", Some(provider)) => (
+                format!("there is no snapshot location of provider {provider}"),
+                format!(" Or velero snapshot-location create {provider} --provider {provider}"),
+            ),
+            (driver, _) => (
+                format!(
+                    "the server does not make CSI snapshots of {driver} (--features=EnableCSI is missing)"
+                ),
+                " Or add --features=EnableCSI to the server's arguments.".to_owned(),
             ),
         };
-        Cover::No(format!(
-            "the pod does not name it in {FILES_ANNOTATION}, and {snapshots}"
-        ))
+        Cover::No(
+            format!("{NOT_NAMED}, and {why}"),
+            format!("{annotate}{remedy}"),
+        )
+    }
+}
+
+/// How the pods that mount a claim ask for a backup by files.
+fn annotation(claim: &Claim, mounted: Option<(&Pod, &PodVolume)>) -> String {
+    match mounted {
+        Some((pod, volume)) => format!(
+            "Annotate the pods of the workload of {} with {FILES_ANNOTATION}: {}.",
+            pod.metadata.name, volume.name
+        ),
+        None => format!(
+            "Let a pod mount claim {} to back it up by its files.",
+            claim.metadata.name
+        ),
     }
 }
 
@@ -529,7 +580,13 @@ fn undecided(plan: &Plan<'_>, kind: &str) -> Option<Cover> {
     let spec = plan.spec;
     let included = spec.included_resources.is_empty() || names(&spec.included_resources);
     let excluded = !spec.excluded_resources.is_empty() && names(&spec.excluded_resources);
-    (!included || excluded).then(|| Cover::No(format!("{} leaves out {kind}", plan.name)))
+    (!included || excluded).then(|| {
+        let remedy = format!(
+            "Let spec.template of {} include {kind}: includedResources, excludedResources.",
+            plan.name
+        );
+        Cover::No(format!("{} leaves out {kind}", plan.name), remedy)
+    })
 }
 
 fn selected(spec: &BackupSpec, labels: &BTreeMap<String, String>) -> Result<bool, String> {
@@ -546,142 +603,4 @@ fn selected(spec: &BackupSpec, labels: &BTreeMap<String, String>) -> Result<bool
         }
     }
     Ok(spec.or_label_selectors.is_empty())
-}
-
-/// The class that Velero takes for a claim: by the claim's annotation, the backup's, the label, the default annotation, and
-/// if it is the only one. Source: `GetVolumeSnapshotClass` in Velero's `pkg/util/csi`.
-fn class_for<'a>(
-    classes: &'a Result<Vec<SnapshotClass>, NotEvaluated>,
-    driver: &str,
-    claim: &Claim,
-    plan: &Plan<'_>,
-) -> Result<&'a SnapshotClass, Cover> {
-    let classes = classes
-        .as_ref()
-        .map_err(|reason| Cover::Unknown(reason.reason().to_owned()))?;
-    let of_driver: Vec<&SnapshotClass> = classes
-        .iter()
-        .filter(|class| class.driver == driver)
-        .collect();
-    let by_claim = claim.metadata.annotations.get(CLASS);
-    let backup_annotation = format!("{CLASS}_{driver}");
-    let by_backup = plan
-        .annotations
-        .and_then(|annotations| annotations.get(&backup_annotation));
-    for name in by_claim.into_iter().chain(by_backup) {
-        let named = |class: &&&SnapshotClass| class.metadata.name.eq_ignore_ascii_case(name);
-        if let Some(class) = of_driver.iter().find(named) {
-            return Ok(class);
-        }
-    }
-    by_marks(&of_driver).ok_or_else(|| {
-        let why = match of_driver.len() {
-            0 => format!("there is no VolumeSnapshotClass of driver {driver}"),
-            _ => format!(
-                "of several VolumeSnapshotClasses of driver {driver} none is labelled {CLASS}"
-            ),
-        };
-        Cover::No(why)
-    })
-}
-
-fn by_marks<'a>(of_driver: &[&'a SnapshotClass]) -> Option<&'a SnapshotClass> {
-    let labelled = of_driver
-        .iter()
-        .find(|class| class.metadata.labels.contains_key(CLASS));
-    let default = of_driver
-        .iter()
-        .find(|class| class.metadata.annotations.contains_key(DEFAULT_CLASS));
-    let only = of_driver.first().filter(|_| of_driver.len() == 1);
-    labelled.or(default).or(only).copied()
-}
-
-/// Whether the choice of a class for a driver is one, and what it does to snapshots.
-fn judge_class(scene: &Scene<'_>, storage: &Storage, driver: &str, answers: &mut Answers) {
-    let Ok(classes) = &storage.classes else {
-        // Said for each claim.
-        return;
-    };
-    let title = format!("One snapshot class is meant for driver {driver}");
-    let of_driver: Vec<&SnapshotClass> = classes
-        .iter()
-        .filter(|class| class.driver == driver)
-        .collect();
-    let labelled: Vec<&str> = of_driver
-        .iter()
-        .filter(|class| class.metadata.labels.contains_key(CLASS))
-        .map(|class| class.metadata.name.as_str())
-        .collect();
-    let names: Vec<&str> = of_driver
-        .iter()
-        .map(|class| class.metadata.name.as_str())
-        .collect();
-    let (verdict, message, remedy) = if labelled.len() > 1 {
-        let message = format!(
-            "Several VolumeSnapshotClasses of driver {driver} are labelled {CLASS}: {}. Which of them Velero takes is not defined.",
-            listed(&labelled)
-        );
-        (
-            Verdict::Warn,
-            message,
-            format!("Leave the label on one: kubectl label volumesnapshotclass NAME {CLASS}-"),
-        )
-    } else if let Some(class) = by_marks(&of_driver) {
-        let name = &class.metadata.name;
-        let policy = &class.deletion_policy;
-        // Since 1.9 Velero removes the VolumeSnapshot from the namespace and keeps the snapshot.
-        if policy == "Delete" && !scene.server.is_at_least("1.9.0") && !scene.server.moves_data {
-            let message = format!(
-                "VolumeSnapshotClass {name} has deletionPolicy Delete: snapshots go when the namespace goes."
-            );
-            let remedy =
-                "Take a class with deletionPolicy: Retain, or Velero 1.9 or newer.".to_owned();
-            (Verdict::Warn, message, remedy)
-        } else {
-            let message = format!(
-                "Velero takes VolumeSnapshotClass {name} (deletionPolicy {policy}) for driver {driver}."
-            );
-            (Verdict::Pass, message, String::new())
-        }
-    } else {
-        let message = match names.as_slice() {
-            [] => format!(
-                "There is no VolumeSnapshotClass of driver {driver}: its volumes are not backed up by snapshots."
-            ),
-            names => format!(
-                "None of the VolumeSnapshotClasses of driver {driver} ({}) is labelled {CLASS}: Velero takes none.",
-                listed(names)
-            ),
-        };
-        let remedy = match names.first() {
-            Some(name) => format!("kubectl label volumesnapshotclass {name} {CLASS}=true"),
-            None => {
-                "Install the driver's snapshot controller and a VolumeSnapshotClass.".to_owned()
-            }
-        };
-        (Verdict::Fail, message, remedy)
-    };
-    let observed = match names.as_slice() {
-        [] => "no classes".to_owned(),
-        names => listed(names),
-    };
-    let objects = of_driver
-        .iter()
-        .map(|class| {
-            object(
-                "snapshot.storage.k8s.io/v1",
-                "VolumeSnapshotClass",
-                "",
-                &class.metadata.name,
-            )
-        })
-        .collect();
-    let finding = Finding {
-        observed: format!(
-            "{observed} ({CUSTOM_RESOURCES}/volumesnapshotclasses.snapshot.storage.k8s.io.json)"
-        ),
-        objects,
-        ..claim(&format!("snapshot-class/{driver}"), title, verdict, message)
-    };
-    answers.say(finding.with_remedy(remedy));
 }

@@ -16,4 +16,5 @@ mod logs;
 mod rbac;
 mod rig;
 mod secrets;
+mod velero;
 mod verdicts;

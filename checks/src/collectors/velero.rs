@@ -445,9 +445,9 @@ mod tests {
                 ": aws_access_key_id",
             ),
             (
-                "AZURE_TENANT_ID=x\nAZURE_CLIENT_SECRET=y\n",
+                "AZURE_TENANT_ID=x\nAZURE_CLIENT_ID=y\n",
                 Format::Variables,
-                ": azure_tenant_id azure_client_secret",
+                ": azure_tenant_id azure_client_id",
             ),
             (
                 "{\"type\": \"service_account\", \"private_key\": \"a b\\nc\", \"x\": 1}",

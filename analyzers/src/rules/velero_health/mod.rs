@@ -1,12 +1,15 @@
 //! `veleroHealth`: backups are made, where to, how old they are, and what is not in them.
 
 mod backups;
+mod coverage;
+mod credentials;
 mod cron;
 mod installation;
 mod kots;
 mod locations;
 mod node_agent;
 mod reason;
+mod schedules;
 mod snapshot_class;
 mod volumes;
 
@@ -163,7 +166,7 @@ impl Analyzer for VeleroHealth {
                 installation::judge(&scene, &present, &mut answers);
                 locations::judge(&scene, &mut answers);
                 node_agent::judge(&scene, &mut answers);
-                backups::judge_schedules(&scene, &mut answers);
+                schedules::judge(&scene, &mut answers);
                 backups::judge_backups(&scene, max_backup_age, &mut answers);
                 backups::judge_repositories(&scene, &mut answers);
                 let limit = max_restore_age.unwrap_or(MAX_RESTORE_AGE);

@@ -2,7 +2,7 @@
 
 use bundle::collected::volume::{Claim, SnapshotClass};
 
-use super::volumes::{Cover, Plan, Storage};
+use super::coverage::{Cover, Plan, Storage};
 use super::{Answers, Scene, claim, listed, object};
 use crate::finding::{Finding, NotEvaluated, Verdict};
 use crate::velero::CUSTOM_RESOURCES;

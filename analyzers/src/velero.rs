@@ -66,15 +66,15 @@ where
             }
         }
     }
-    // One namespace's file is whole where no gap names it or its kind, though other custom resources are missing.
+    // A refusal of other kinds or namespaces leaves one namespace's file whole.
     let is_there = namespace.is_some() && !found.is_empty();
-    let gap = files
-        .gaps(&path)
-        .find(|gap| gap.reason != GapReason::Absent && !(is_there && !gap.path.contains(plural)));
+    let gap = files.gaps(&path).find(|gap| {
+        let is_of_others = gap.reason == GapReason::Refused && gap.path.contains('*');
+        gap.reason != GapReason::Absent && !(is_there && is_of_others)
+    });
     if let Some(gap) = gap {
-        objects
-            .unseen
-            .get_or_insert_with(|| NotEvaluated::from_gap(&path, gap));
+        let reason = format!("{}: {}", gap.reason.phrase(), gap.detail);
+        objects.unseen.get_or_insert(NotEvaluated::Unknown(reason));
     }
     objects
 }

@@ -180,8 +180,8 @@ const LOCATIONS: [Location; 9] = [
         ..GOOD
     },
     Location {
-        name: "quotes",
-        secret: "in-quotes",
+        name: "half",
+        secret: "half",
         ..GOOD
     },
     Location {
@@ -224,9 +224,9 @@ const REASONS: [(&str, &str, &str); 8] = [
         "Correct aws_secret_access_key in the Secret velero/wrong-secret",
     ),
     (
-        "quotes",
-        "aws_secret_access_key of the profile default in the Secret velero/in-quotes stands in quotes",
-        "Write the bare value",
+        "half",
+        "the profile default in the key cloud of the Secret velero/half has no aws_secret_access_key",
+        "Write the credentials file",
     ),
     (
         "absent",
@@ -263,7 +263,7 @@ spec:
   collectors:
   - velero:
       namespace: velero
-      secrets: [cloud-credentials, unknown-key, wrong-secret, in-quotes, absent]
+      secrets: [cloud-credentials, unknown-key, wrong-secret, half, absent]
   analyzers:
   - velero: {}
   - veleroHealth: {checkName: Snapshots, required: true, applicationNamespaces: [velero]}
@@ -342,17 +342,20 @@ fn the_servers_own_words_become_reasons_and_remedies() {
     );
     cluster.apply(INSTALLATION);
     let servers = Servers::start(&cluster);
+    // The API server writes it in base64, which is how a location wants it.
+    let file = from_rig("ASSAY_RIG_DIR").join("pki/ca.crt");
+    let file = format!("--from-file=authority={}", file.display());
+    cluster.kubectl(&["create", "secret", "generic", "authority", &file]);
     let authority = cluster.kubectl(&[
-        "config",
-        "view",
-        "--raw",
+        "get",
+        "secret/authority",
         "-o",
-        "jsonpath={.clusters[0].cluster.certificate-authority-data}",
+        "jsonpath={.data.authority}",
     ]);
     let mut manifests = credentials("cloud-credentials", ACCESS_KEY, SECRET_KEY)
         + &credentials("unknown-key", "rigaccesskey00000002", SECRET_KEY)
         + &credentials("wrong-secret", ACCESS_KEY, "another-secret-of-some-length")
-        + &credentials("in-quotes", ACCESS_KEY, &format!("\"{SECRET_KEY}\""));
+        + &credentials("half", ACCESS_KEY, "").replace("aws_secret_access_key=", "");
     for location in &LOCATIONS {
         manifests += &location.manifest(&servers.endpoint, &authority);
     }
@@ -454,7 +457,7 @@ spec: {includedNamespaces: [velero], storageLocation: bucket}
         assert!(!live.stderr.contains(secret) && !live.stdout.contains(secret));
     }
 
-    // One who may not read Velero's objects learns that, and nothing passes for it.
+    // One who may not read Velero's objects learns that, and nothing passes for it. Discovery shows the definitions.
     fs::remove_file(cluster.work().join("bundle.tar.gz")).expect("the first bundle");
     let account = cluster.account(
         "reader",
@@ -470,6 +473,10 @@ spec: {includedNamespaces: [velero], storageLocation: bucket}
         .iter()
         .filter_map(|(_, finding)| finding["id"].as_str())
         .collect();
-    assert_eq!(ids, ["veleroHealth/installation"], "{report:#}");
+    assert_eq!(
+        ids,
+        ["veleroHealth/installation", "veleroHealth/definitions"],
+        "{report:#}"
+    );
     assert_eq!(partial.code, Some(5), "{report:#}");
 }

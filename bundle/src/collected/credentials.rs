@@ -94,8 +94,6 @@ pub struct Setting {
 pub enum Fault {
     /// There is nothing.
     Empty,
-    /// It stands in quotes, which become a part of it.
-    Quoted,
     /// There are blanks in it.
     Blanks,
     /// There are characters in it that are not printable ASCII, such as a non-breaking space.

@@ -40,7 +40,7 @@ const DOCS: &str = "\
 
 Of each Secret named: whether it is there, which keys it has, and what each key looks like as a file of credentials: its
 format, its profiles, which settings they have, how long the values are, in classes, and what is wrong with them by their
-looks (empty, in quotes, with blanks). Never a value, nor a part of one. With it `veleroHealth` says why a storage location
+looks (empty, with blanks). Never a value, nor a part of one. With it `veleroHealth` says why a storage location
 is not available. Velero's objects are collected by `clusterResources`.
 
 Without `secrets` it is `cloud-credentials`, the name that Velero's and KOTS' installers give; a location with another one
@@ -312,11 +312,9 @@ fn setting(salt: &Salt, name: &str, value: &str, on_a_line: bool) -> Option<Sett
         faults.push(Fault::Empty);
     }
     if on_a_line {
-        let quoted =
-            |quote: char| value.len() > 1 && value.starts_with(quote) && value.ends_with(quote);
-        if quoted('"') || quoted('\'') {
-            faults.push(Fault::Quoted);
-        } else if value.contains(' ') && name != "credential_process" {
+        // Quotes around a value are no fault: readers take them off.
+        let bare = value.trim_matches(['"', '\'']);
+        if bare.contains(' ') && name != "credential_process" {
             faults.push(Fault::Blanks);
         }
         if value.chars().any(|c| !c.is_ascii_graphic() && c != ' ') {
@@ -481,8 +479,8 @@ mod tests {
         for (value, faults) in [
             ("x", vec![]),
             ("", vec![Fault::Empty]),
-            ("\"x\"", vec![Fault::Quoted]),
-            ("'x'", vec![Fault::Quoted]),
+            ("\"x\"", vec![]),
+            ("\"x y\"", vec![Fault::Blanks]),
             ("x y", vec![Fault::Blanks]),
             ("x\u{a0}", vec![Fault::Unprintable]),
         ] {

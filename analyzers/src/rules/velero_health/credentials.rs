@@ -203,7 +203,6 @@ fn shape_of_file(place: &Place<'_>, file: &File) -> Shape {
         if let Some(found) = setting.faults.first() {
             let what = match found {
                 Fault::Empty => "is empty",
-                Fault::Quoted => "stands in quotes, which become a part of it",
                 Fault::Blanks => "has blanks in it",
                 Fault::Other => "is malformed",
                 Fault::Unprintable => "has characters in it that cannot be printed",
@@ -213,7 +212,7 @@ fn shape_of_file(place: &Place<'_>, file: &File) -> Shape {
             );
             return fault(
                 &why,
-                "Write the bare value, without quotes and blanks, as the object storage gave it out.",
+                "Write the bare value, without blanks, as the object storage gave it out.",
             );
         }
         seen.push(format!("{name} of {} characters", setting.length_class));

@@ -118,8 +118,8 @@ struct Scene<'a> {
 #[derive(Debug, Default)]
 struct Answers {
     findings: Vec<Finding>,
-    /// What could not be found out, and why.
-    unknown: Vec<String>,
+    /// Which claims could not be judged, and why.
+    unknown: Vec<(String, String)>,
 }
 
 impl Answers {
@@ -129,8 +129,25 @@ impl Answers {
 
     fn unknown(&mut self, claim: &str, reason: &NotEvaluated) {
         if reason.is_unknown() {
-            self.unknown.push(format!("{claim}: {}", reason.reason()));
+            self.unknown
+                .push((claim.to_owned(), reason.reason().to_owned()));
         }
+    }
+
+    /// All that is unknown: the claims that have the same reason together.
+    fn not_evaluated(&self) -> Option<NotEvaluated> {
+        let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+        for (claim, reason) in &self.unknown {
+            match reasons.iter_mut().find(|(known, _)| known == reason) {
+                Some((_, claims)) => claims.push(claim),
+                None => reasons.push((reason, vec![claim])),
+            }
+        }
+        let parts: Vec<String> = reasons
+            .iter()
+            .map(|(reason, claims)| format!("{}: {reason}", claims.join(", ")))
+            .collect();
+        (!parts.is_empty()).then(|| NotEvaluated::Unknown(parts.join("; ")))
     }
 
     fn not_found_out(&mut self, claim: &str, reason: impl Into<String>) {
@@ -181,11 +198,10 @@ impl Analyzer for VeleroHealth {
 
 impl VeleroHealth {
     fn conclude(&self, meta: &Meta, answers: Answers) -> Result<Judgement, NotEvaluated> {
-        let Answers {
-            mut findings,
-            unknown,
-        } = answers;
-        let summary = self.summary(&findings, &unknown)?;
+        let not_evaluated = answers.not_evaluated();
+        let unknown = answers.unknown.len();
+        let mut findings = answers.findings;
+        let summary = self.summary(&findings, unknown)?;
         for finding in &mut findings {
             if !meta.check_name.is_empty() {
                 finding.title = format!("{}: {}", meta.check_name, finding.title);
@@ -199,8 +215,6 @@ impl VeleroHealth {
         for finding in &mut findings {
             finding.strict = meta.strict;
         }
-        let not_evaluated =
-            (!unknown.is_empty()).then(|| NotEvaluated::Unknown(unknown.join("; ")));
         Ok(Judgement {
             findings,
             not_evaluated,
@@ -211,7 +225,7 @@ impl VeleroHealth {
     fn summary(
         &self,
         findings: &[Finding],
-        unknown: &[String],
+        unknown: usize,
     ) -> Result<Option<Finding>, NotEvaluated> {
         if self.outcomes.is_empty() {
             return Ok(None);
@@ -232,11 +246,11 @@ impl VeleroHealth {
                 "failed" => Some(failed),
                 "warned" => Some(warned),
                 "passed" => Some(passed),
-                "unknown" => Some(unknown.len()),
+                "unknown" => Some(unknown),
                 _ => None,
             })
         })?;
-        if matches!(matched, Some((Verdict::Pass, _))) && !unknown.is_empty() {
+        if matches!(matched, Some((Verdict::Pass, _))) && unknown > 0 {
             return Ok(None);
         }
         let mut said = Finding::of_match(matched);
@@ -249,12 +263,10 @@ impl VeleroHealth {
         said.message = render_struct(
             &said.message,
             &json!({"Failed": failed, "Warned": warned, "Passed": passed,
-                "Unknown": unknown.len(), "Reasons": reasons}),
+                "Unknown": unknown, "Reasons": reasons}),
         )?;
-        said.observed = format!(
-            "{failed} failed, {warned} warned, {passed} passed, {} unknown",
-            unknown.len()
-        );
+        said.observed =
+            format!("{failed} failed, {warned} warned, {passed} passed, {unknown} unknown");
         Ok(Some(said))
     }
 }

@@ -301,6 +301,24 @@ spec:
     }
 }
 
+fn install_definitions(cluster: &Cluster) {
+    let definitions = from_rig("ASSAY_RIG_VELERO_CRDS");
+    cluster.kubectl(&[
+        "apply",
+        "--server-side",
+        "-f",
+        &definitions.to_string_lossy(),
+    ]);
+    let all = "--all";
+    cluster.kubectl(&[
+        "wait",
+        "crd",
+        all,
+        "--for=condition=Established",
+        "--timeout=120s",
+    ]);
+}
+
 fn phase(cluster: &Cluster, object: &str) -> String {
     cluster.kubectl(&["get", object, "-o", "jsonpath={.status.phase}"])
 }
@@ -329,17 +347,7 @@ fn finding<'a>(found: &'a [(String, Value)], id: &str) -> &'a (String, Value) {
 #[test]
 fn the_servers_own_words_become_reasons_and_remedies() {
     let cluster = Cluster::new("velero");
-    let definitions = from_rig("ASSAY_RIG_VELERO_CRDS");
-    cluster.kubectl(&[
-        "apply",
-        "--server-side",
-        "-f",
-        &definitions.to_string_lossy(),
-    ]);
-    cluster.wait_for(
-        "crd/backupstoragelocations.velero.io",
-        "--for=condition=Established",
-    );
+    install_definitions(&cluster);
     cluster.apply(INSTALLATION);
     let servers = Servers::start(&cluster);
     // The API server writes it in base64, which is how a location wants it.
@@ -449,6 +457,11 @@ spec: {includedNamespaces: [velero], storageLocation: bucket}
         assert_eq!(report[list], offline[list], "{list}");
     }
 
+    fs::copy(
+        cluster.work().join("bundle.tar.gz"),
+        "/tmp/vel/bundle.tar.gz",
+    )
+    .expect("TEMP");
     let told = cluster.bundle();
     let shapes = told.json("velero/credentials/velero/cloud-credentials.json");
     assert_eq!(shapes["files"][0]["format"], "profiles");
@@ -479,4 +492,128 @@ spec: {includedNamespaces: [velero], storageLocation: bucket}
         "{report:#}"
     );
     assert_eq!(partial.code, Some(5), "{report:#}");
+}
+
+/// Every phase that the definitions allow, and what is said of the object that is in it; nothing of one that goes well
+/// and is no news.
+const PHASES: [(&str, &str, &[(&str, &str)]); 5] = [
+    (
+        "Backup",
+        "",
+        &[
+            ("New", "stuck/NAME warn"),
+            ("Queued", "stuck/NAME warn"),
+            ("ReadyToStart", "stuck/NAME warn"),
+            ("FailedValidation", "backup/schedule-NAME fail"),
+            ("InProgress", "stuck/NAME warn"),
+            ("WaitingForPluginOperations", "stuck/NAME warn"),
+            (
+                "WaitingForPluginOperationsPartiallyFailed",
+                "stuck/NAME warn",
+            ),
+            ("Finalizing", "stuck/NAME warn"),
+            ("FinalizingPartiallyFailed", "stuck/NAME warn"),
+            ("Completed", "backup/schedule-NAME pass"),
+            ("PartiallyFailed", "backup/schedule-NAME warn"),
+            ("Failed", "backup/schedule-NAME fail"),
+            ("Deleting", ""),
+        ],
+    ),
+    (
+        "Schedule",
+        "spec: {schedule: 0 2 * * *, template: {}}",
+        &[
+            ("New", "schedule/NAME pass"),
+            ("Enabled", "schedule/NAME pass"),
+            ("FailedValidation", "schedule/NAME fail"),
+        ],
+    ),
+    (
+        "BackupStorageLocation",
+        "spec: {provider: example.com/any, objectStorage: {bucket: b}}",
+        &[
+            ("Available", "location/NAME pass"),
+            ("Unavailable", "location/NAME fail"),
+        ],
+    ),
+    (
+        "VolumeSnapshotLocation",
+        "spec: {provider: example.com/any}",
+        &[
+            ("Available", "snapshot-location/NAME pass"),
+            ("Unavailable", "snapshot-location/NAME fail"),
+        ],
+    ),
+    (
+        "BackupRepository",
+        "spec: {backupStorageLocation: default, maintenanceFrequency: 1h, repositoryType: kopia, resticIdentifier: '', volumeNamespace: shop}",
+        &[
+            ("New", ""),
+            ("Ready", "repositories pass"),
+            ("NotReady", "repository/NAME fail"),
+        ],
+    ),
+];
+
+#[test]
+fn every_phase_that_the_definitions_allow_has_its_answer() {
+    let cluster = Cluster::new("velero-phases");
+    install_definitions(&cluster);
+    cluster.apply(INSTALLATION);
+    let mut manifests = String::new();
+    let mut expected = Vec::new();
+    let namespace = "namespace/velero-phases";
+    let now = cluster.kubectl(&[
+        "get",
+        namespace,
+        "-o",
+        "jsonpath={.metadata.creationTimestamp}",
+    ]);
+    for (kind, spec, phases) in PHASES {
+        for (phase, said) in phases {
+            let name = phase.to_lowercase();
+            let times = match kind {
+                // What is under way began long ago.
+                "Backup" => ", startTimestamp: '2026-01-01T00:00:00Z'".to_owned(),
+                "BackupStorageLocation" => format!(", lastValidationTime: '{now}'"),
+                _ => String::new(),
+            };
+            manifests += &format!(
+                "---
+apiVersion: velero.io/v1
+kind: {kind}
+metadata: {{name: {name}, labels: {{velero.io/schedule-name: {name}}}}}
+{spec}
+status: {{phase: {phase}{times}}}
+"
+            );
+            if let Some((id, verdict)) = said.split_once(' ') {
+                let id = id.replace("NAME", &name);
+                expected.push((format!("veleroHealth/{id}"), verdict));
+            }
+        }
+    }
+    cluster.apply(&manifests);
+    cluster.wait_for("deployment/velero", "--for=condition=Available");
+    cluster.write(
+        "spec.yaml",
+        "
+apiVersion: troubleshoot.sh/v1beta2
+kind: Preflight
+metadata: {name: phases}
+spec: {analyzers: [{veleroHealth: {namespace: velero-phases}}]}
+",
+    );
+    let run = cluster
+        .assay(&["preflight", "spec.yaml", "--format", "json"])
+        .run();
+    let report = run.expect_code(3).json();
+    let found = findings(&report);
+    for (id, verdict) in expected {
+        assert_eq!(finding(&found, &id).0, verdict, "{id}: {report:#}");
+    }
+    let mut ids = found
+        .iter()
+        .filter_map(|(_, finding)| finding["id"].as_str());
+    assert!(!ids.any(|id| id.ends_with("/deleting")), "{report:#}");
 }

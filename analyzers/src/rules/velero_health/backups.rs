@@ -125,13 +125,10 @@ fn last_of(scene: &Scene<'_>, (id, words): &(String, String), backup: &Backup) -
             "Correct what the validation names (the storage location must be available and writable), and make a new one.".to_owned(),
         ),
         phase => {
-            let why = match status.failure_reason.as_str() {
-                "" => String::new(),
-                reason => format!(": {reason}"),
-            };
+            let why = because(&status.failure_reason);
             let verdict = if phase == "Failed" { Verdict::Fail } else { Verdict::Warn };
             let message = format!(
-                "Backup {name} ended {phase} with {}{why}.",
+                "Backup {name} ended {phase} with {}{why}",
                 counted(status.errors, "error")
             );
             (verdict, message, describe)
@@ -148,6 +145,14 @@ fn last_of(scene: &Scene<'_>, (id, words): &(String, String), backup: &Backup) -
         )
     }
     .with_remedy(remedy)
+}
+
+/// The end of a sentence that gives a reason, where there is one.
+fn because(reason: &str) -> String {
+    match reason.trim_end_matches('.') {
+        "" => ".".to_owned(),
+        reason => format!(": {reason}."),
+    }
 }
 
 /// `Completed` says that nothing failed as an error; snapshots and hooks are counted beside it.
@@ -331,10 +336,10 @@ pub(super) fn judge_repositories(scene: &Scene<'_>, answers: &mut Answers) {
         let last = status.recent_maintenance.last();
         let (verdict, message) = if status.phase == "NotReady" {
             let message = format!(
-                "Repository {name} of namespace {} in location {} is NotReady: {}",
+                "Repository {name} of namespace {} in location {} is NotReady{}",
                 repository.spec.volume_namespace,
                 repository.spec.backup_storage_location,
-                status.message
+                because(&status.message)
             );
             (Verdict::Fail, message)
         } else if let Some(run) = last.filter(|run| run.result == "Failed") {

@@ -100,13 +100,33 @@ pub(super) fn find(files: &Files, namespace: &str) -> Result<Found, NotEvaluated
         .collect();
     let documents = Documents::<List<Templated>>::read(files, FOLDER, &namespaces)?;
     let deployments = documents.read.iter().flat_map(|(_, list)| &list.items);
-    let best = deployments
-        .filter(|deployment| is_velero(deployment))
-        .min_by_key(|deployment| deployment.metadata.name != "velero");
-    if let Some(deployment) = best {
+    let mut found: Vec<&Templated> = deployments.filter(|it| is_velero(it)).collect();
+    // Of several the one where the installers put it, else the one that is named as they name it.
+    let rank = |it: &Templated| {
+        (
+            it.metadata.namespace != "velero",
+            it.metadata.name != "velero",
+        )
+    };
+    found.sort_by_key(|it| rank(it));
+    if let [one, another, ..] = found.as_slice()
+        && one.metadata.namespace != "velero"
+        && rank(one) == rank(another)
+    {
+        let namespaces: Vec<&str> = found
+            .iter()
+            .map(|it| it.metadata.namespace.as_str())
+            .collect();
+        let reason = format!(
+            "Velero is in several namespaces ({}): name one of them in `namespace`",
+            listed(&namespaces)
+        );
+        return Err(NotEvaluated::Unknown(reason));
+    }
+    if let Some(deployment) = found.first() {
         return Ok(Found::Present(Box::new(Present {
             namespace: deployment.metadata.namespace.clone(),
-            deployment: Some(deployment.clone()),
+            deployment: Some((*deployment).clone()),
         })));
     }
     if let Some(reason) = documents.unseen {

@@ -17,4 +17,5 @@ mod rbac;
 mod rig;
 mod secrets;
 mod velero;
+mod velero_phases;
 mod verdicts;

@@ -168,7 +168,7 @@ pub struct BackupSpec {
     pub snapshot_move_data: Option<bool>,
     /// Whether all volumes of a pod are backed up by their files unless it says otherwise.
     pub default_volumes_to_fs_backup: Option<bool>,
-    /// A ConfigMap with rules that decide for each volume.
+    /// A `ConfigMap` with rules that decide for each volume.
     pub resource_policy: Option<serde_json::Value>,
 }
 

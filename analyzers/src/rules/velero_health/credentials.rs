@@ -1,7 +1,7 @@
 //! The credentials of a location by their looks, as the collector `velero` tells them.
 
 use bundle::Files;
-use bundle::collected::credentials::{Fault, File, Format, Secret};
+use bundle::collected::credentials::{Fault, File, Format, Profile, Secret};
 use bundle::collected::velero::BackupStorageLocation;
 
 use super::listed;
@@ -64,6 +64,8 @@ impl<'a> Place<'a> {
     }
 }
 
+const WRITE: &str = "Write the credentials file as the provider's documentation has it, and put it into the key {key} of the Secret {namespace}/{secret}.";
+
 /// What is to be said of the credentials by their looks.
 pub(super) struct Shape {
     /// What is there, in words.
@@ -121,7 +123,6 @@ fn keys(secret: &Secret) -> String {
 }
 
 fn shape_of_file(place: &Place<'_>, file: &File) -> Shape {
-    const WRITE: &str = "Write the credentials file as the provider's documentation has it, and put it into the key {key} of the Secret {namespace}/{secret}.";
     let fault = |why: &str, remedy: &str| Shape {
         seen: place.fill(why),
         fault: Some((place.fill(why), place.fill(remedy))),
@@ -162,7 +163,15 @@ fn shape_of_file(place: &Place<'_>, file: &File) -> Shape {
             };
         }
     }
-    let profiles = &file.profiles;
+    shape_of_profile(place, &file.profiles)
+}
+
+/// The profile that the location takes: both settings are there, and look like values.
+fn shape_of_profile(place: &Place<'_>, profiles: &[Profile]) -> Shape {
+    let fault = |why: &str, remedy: &str| Shape {
+        seen: place.fill(why),
+        fault: Some((place.fill(why), place.fill(remedy))),
+    };
     let Some(profile) = profiles
         .iter()
         .find(|profile| profile.name == place.profile)

@@ -171,11 +171,11 @@ fn field(text: &str, index: usize) -> Result<Field, String> {
     for part in text.split(',') {
         let refuse = || format!("{part:?} is no {name}");
         let number = |text: &str| {
-            let named = names
+            let position = names
                 .iter()
                 .position(|each| each.eq_ignore_ascii_case(text))
                 .and_then(|position| u32::try_from(position).ok());
-            let number = named
+            let number = position
                 .map(|position| position + lowest)
                 .or(text.parse().ok());
             number.filter(|number| (lowest..=highest).contains(number))

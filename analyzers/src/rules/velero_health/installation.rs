@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bundle::Files;
 use bundle::collected::template::{TemplateContainer, Templated};
-use bundle::collected::velero::{BackupStorageLocation, Phased, VolumeSnapshotLocation};
+use bundle::collected::velero::Phased;
 use bundle::collected::{List, ListOrArray, Named, pod, volume};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -75,6 +75,40 @@ pub(super) struct Server {
 }
 
 impl Server {
+    /// Takes over what the server's arguments say.
+    fn read_arguments(&mut self, container: &TemplateContainer) {
+        let mut words = container.command.iter().chain(&container.args).peekable();
+        while let Some(word) = words.next() {
+            let Some(flag) = word.strip_prefix("--") else {
+                continue;
+            };
+            // A flag without `=` is a switch, or its value follows.
+            let (flag, value) = flag.split_once('=').unwrap_or_else(|| {
+                let next = words.peek().filter(|next| !next.starts_with('-'));
+                (flag, next.map_or("true", |next| next.as_str()))
+            });
+            let is_on = matches!(value, "true" | "1" | "t" | "T" | "TRUE" | "True");
+            let duration = || syntax::duration::parse(value).ok();
+            match flag {
+                "features" => self.has_csi |= value.split(',').any(|one| one == "EnableCSI"),
+                "default-volumes-to-fs-backup" | "default-volumes-to-restic" => {
+                    self.backs_up_files = is_on;
+                }
+                "default-snapshot-move-data" => self.moves_data = is_on,
+                "default-backup-storage-location" => {
+                    value.clone_into(&mut self.default_location);
+                }
+                "store-validation-frequency" => {
+                    self.validation_frequency = duration().unwrap_or(self.validation_frequency);
+                }
+                "fs-backup-timeout" | "restic-timeout" => {
+                    self.files_timeout = duration().unwrap_or(self.files_timeout);
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Whether the version is known to be at least this.
     pub(super) fn is_at_least(&self, version: &str) -> bool {
         let least = Version::make(version).ok();
@@ -231,11 +265,11 @@ impl Present {
         let spec = &deployment.spec.template.spec;
         let init = spec.init_containers.iter();
         server.plugins = init.map(|plugin| plugin.image.clone()).collect();
-        let secrets = spec.volumes.iter().filter_map(|volume| {
-            let named = volume["name"] == "cloud-credentials";
-            named.then(|| volume["secret"]["secretName"].as_str())?
-        });
-        server.secret = secrets.last().unwrap_or_default().to_owned();
+        let mounted = spec.volumes.iter();
+        let mut secrets = mounted.filter(|volume| volume["name"] == "cloud-credentials");
+        if let Some(name) = secrets.find_map(|volume| volume["secret"]["secretName"].as_str()) {
+            name.clone_into(&mut server.secret);
+        }
         let Some(container) = container(deployment) else {
             return server;
         };
@@ -243,39 +277,7 @@ impl Present {
         server.version = tag.and_then(|tag| Version::parse_tolerant(tag).ok());
         tag.unwrap_or(&container.image)
             .clone_into(&mut server.version_text);
-        let mut words = container.command.iter().chain(&container.args).peekable();
-        while let Some(word) = words.next() {
-            let Some(flag) = word.strip_prefix("--") else {
-                continue;
-            };
-            let (flag, value) = match flag.split_once('=') {
-                Some((flag, value)) => (flag, value),
-                // A flag without `=` is a switch, or its value follows.
-                None => {
-                    let next = words.peek().filter(|next| !next.starts_with('-'));
-                    (flag, next.map_or("true", |next| next.as_str()))
-                }
-            };
-            let is_on = matches!(value, "true" | "1" | "t" | "T" | "TRUE" | "True");
-            let duration = || syntax::duration::parse(value).ok();
-            match flag {
-                "features" => server.has_csi |= value.split(',').any(|one| one == "EnableCSI"),
-                "default-volumes-to-fs-backup" | "default-volumes-to-restic" => {
-                    server.backs_up_files = is_on;
-                }
-                "default-snapshot-move-data" => server.moves_data = is_on,
-                "default-backup-storage-location" => {
-                    value.clone_into(&mut server.default_location);
-                }
-                "store-validation-frequency" => {
-                    server.validation_frequency = duration().unwrap_or(server.validation_frequency);
-                }
-                "fs-backup-timeout" | "restic-timeout" => {
-                    server.files_timeout = duration().unwrap_or(server.files_timeout);
-                }
-                _ => {}
-            }
-        }
+        server.read_arguments(container);
         server
     }
 
@@ -306,7 +308,6 @@ impl Present {
 pub(super) fn judge(scene: &Scene<'_>, present: &Present, answers: &mut Answers) {
     judge_server(scene, present, answers);
     judge_definitions(scene, answers);
-    judge_plugins(scene, answers);
 }
 
 fn judge_server(scene: &Scene<'_>, present: &Present, answers: &mut Answers) {
@@ -425,93 +426,6 @@ fn judge_definitions(scene: &Scene<'_>, answers: &mut Answers) {
         Finding {
             observed,
             ..finding
-        }
-        .with_remedy(remedy),
-    );
-}
-
-/// Providers of which it is known which image brings their plugin. Others' plugins may be called anything.
-const PLUGINS: [(&str, &str); 3] = [
-    ("aws", "velero-plugin-for-aws"),
-    ("azure", "velero-plugin-for-microsoft-azure"),
-    ("gcp", "velero-plugin-for-gcp"),
-];
-
-fn judge_plugins(scene: &Scene<'_>, answers: &mut Answers) {
-    let title = "Every provider has its plugin";
-    let namespace = Some(scene.namespace.as_str());
-    let locations =
-        objects::<BackupStorageLocation>(scene.files, "backupstoragelocations", namespace);
-    let snapshots =
-        objects::<VolumeSnapshotLocation>(scene.files, "volumesnapshotlocations", namespace);
-    let used: BTreeSet<&str> = locations
-        .iter()
-        .map(|location| location.spec.provider.as_str())
-        .chain(
-            snapshots
-                .iter()
-                .map(|location| location.spec.provider.as_str()),
-        )
-        .map(|provider| provider.strip_prefix("velero.io/").unwrap_or(provider))
-        .filter(|provider| !provider.is_empty())
-        .collect();
-    if used.is_empty() || scene.server.version_text.is_empty() {
-        return;
-    }
-    let images = &scene.server.plugins;
-    let missing: Vec<&str> = PLUGINS
-        .iter()
-        .filter(|(provider, plugin)| {
-            used.contains(provider)
-                && !images.iter().any(|image| {
-                    image.contains(plugin) || image.contains(&format!("plugin-{provider}"))
-                })
-        })
-        .map(|(provider, _)| *provider)
-        .collect();
-    let observed = match images.as_slice() {
-        [] => "no init containers".to_owned(),
-        images => listed(images),
-    };
-    let observed = format!(
-        "{observed} (cluster-resources/deployments/{}.json)",
-        scene.namespace
-    );
-    let used: Vec<&str> = used.into_iter().collect();
-    // An image of one's own may hold a known plugin under another name: the location's own state decides then.
-    let (verdict, message) = match missing.as_slice() {
-        [] => (
-            Verdict::Pass,
-            format!(
-                "The plugins of {} are among the server's init containers.",
-                listed(&used)
-            ),
-        ),
-        missing if images.is_empty() => (
-            Verdict::Fail,
-            format!(
-                "Locations name the provider {}, and the server has no plugins.",
-                listed(missing)
-            ),
-        ),
-        missing => (
-            Verdict::Warn,
-            format!(
-                "Locations name the provider {}, and no init container of the server has an image that is known to bring its plugin.",
-                listed(missing)
-            ),
-        ),
-    };
-    let known = PLUGINS
-        .iter()
-        .find(|(provider, _)| missing.contains(provider));
-    let remedy = known.map_or_else(String::new, |(_, plugin)| {
-        format!("Add the plugin in the version that belongs to Velero {}: velero plugin add velero/{plugin}:VERSION", scene.server.version_text)
-    });
-    answers.say(
-        Finding {
-            observed,
-            ..claim("plugins", title, verdict, message)
         }
         .with_remedy(remedy),
     );

@@ -175,7 +175,9 @@ fn lies_in_a_cluster(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let host = rest.split(['/', ':']).next().unwrap_or_default();
     let host = host.trim_end_matches('.').to_ascii_lowercase();
-    host.ends_with(".svc") || host.ends_with(".svc.cluster.local")
+    host.trim_end_matches(".cluster.local")
+        .rsplit_once('.')
+        .is_some_and(|(_, last)| last == "svc")
 }
 
 fn is_default(scene: &Scene<'_>, location: &BackupStorageLocation) -> bool {
@@ -269,21 +271,27 @@ fn judge_snapshot_locations(scene: &Scene<'_>, answers: &mut Answers) {
     }
 }
 
-/// What the server said, in one line: without what it puts before every message, and cut where it gets long.
+/// What the server said, in one line: without what it puts before every message and what only the object storage's own
+/// people can use, and cut where it gets long.
 fn one_line(location: &BackupStorageLocation) -> String {
     const LONGEST: usize = 400;
-    let words: Vec<&str> = location.status.message.split_whitespace().collect();
-    let line = words.join(" ");
+    let words = location.status.message.split_whitespace();
+    let line = words.collect::<Vec<_>>().join(" ");
     let start = format!(
         "BackupStorageLocation {:?} is unavailable: ",
         location.metadata.name
     );
-    let mut said = line.strip_prefix(&start).unwrap_or(&line);
-    said = said
-        .strip_prefix("rpc error: code = Unknown desc = ")
-        .unwrap_or(said);
+    let said = line.strip_prefix(&start).unwrap_or(&line);
+    let mut said = said.replace("rpc error: code = Unknown desc = ", "");
+    for id in ["RequestID: ", "HostID: "] {
+        if let Some(from) = said.find(id)
+            && let Some(length) = said[from..].find(", ")
+        {
+            said.replace_range(from..from + length + 2, "");
+        }
+    }
     match said.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &said[..end]),
-        None => said.to_owned(),
+        None => said,
     }
 }

@@ -8,6 +8,7 @@ mod installation;
 mod kots;
 mod locations;
 mod node_agent;
+mod plugins;
 mod reason;
 mod schedules;
 mod snapshot_class;
@@ -181,6 +182,7 @@ impl Analyzer for VeleroHealth {
                     namespace,
                 };
                 installation::judge(&scene, &present, &mut answers);
+                plugins::judge(&scene, &mut answers);
                 locations::judge(&scene, &mut answers);
                 node_agent::judge(&scene, &mut answers);
                 schedules::judge(&scene, &mut answers);

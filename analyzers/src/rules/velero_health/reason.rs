@@ -89,6 +89,12 @@ const PATTERNS: &[Pattern] = &[
         "Put aws_access_key_id and aws_secret_access_key under [{profile}] into the key {key} of the Secret {namespace}/{secret}, or give the service account a role.",
     ),
     pattern(
+        &["partial credentials found"],
+        C,
+        "the profile {profile} has one of aws_access_key_id and aws_secret_access_key only",
+        "Put both under [{profile}] into the key {key} of the Secret {namespace}/{secret}.",
+    ),
+    pattern(
         &["invalidaccesskeyid"],
         C,
         "the object storage does not know the access key",

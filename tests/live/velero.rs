@@ -373,7 +373,15 @@ fn locations(cluster: &Cluster) -> Servers {
     servers
 }
 
-/// Schedules and backups, and what the server makes of them.
+/// A backup that a server left when it was ended: the next one finds it when it starts.
+const ORPHAN: &str = "
+apiVersion: velero.io/v1
+kind: Backup
+metadata: {name: orphan, labels: {velero.io/schedule-name: orphan}}
+status: {phase: InProgress, startTimestamp: '2026-01-01T00:00:00Z'}
+";
+
+/// Schedules, backups and a restore, and what the server makes of them.
 fn backups(cluster: &Cluster) {
     cluster.apply(
         "
@@ -403,7 +411,20 @@ spec: {includedNamespaces: [velero], storageLocation: bucket}
             && phase(cluster, "backup/refused") == "FailedValidation"
             && phase(cluster, "schedule/broken") == "FailedValidation"
             && phase(cluster, "schedule/nightly") == "Enabled"
+            && phase(cluster, "backup/orphan") == "Failed"
     });
+    cluster.apply(
+        "
+apiVersion: velero.io/v1
+kind: Restore
+metadata: {name: rehearsal}
+spec: {backupName: good, namespaceMapping: {velero: velero-rehearsal}}
+",
+    );
+    wait_until("the restore is done", || {
+        phase(cluster, "restore/rehearsal") == "Completed"
+    });
+    cluster.kubectl(&["delete", "namespace", "velero-rehearsal", "--wait=false"]);
     cluster.wait_for("deployment/velero", "--for=condition=Available");
 }
 
@@ -425,13 +446,20 @@ fn expect_reasons(report: &Value) {
         "backup/by-hand",
         "backups",
         "schedule/nightly",
+        "restore",
     ] {
         assert_eq!(verdict(id), "pass", "{id}: {report:#}");
     }
     for id in ["schedule/broken", "backup/schedule-gone"] {
         assert_eq!(verdict(id), "fail", "{id}: {report:#}");
     }
-    assert_eq!(verdict("restore"), "warn", "{report:#}");
+    let (verdict, orphan) = finding(&found, "veleroHealth/backup/schedule-orphan");
+    let message = orphan["message"].as_str().unwrap_or_default();
+    assert_eq!(verdict, "fail", "{orphan:#}");
+    assert!(
+        message.contains("found a backup with status \"InProgress\" during the server starting"),
+        "{orphan:#}"
+    );
     let (verdict, peer) = finding(&found, "velero/backups/refused");
     assert_eq!(
         (verdict.as_str(), &peer["title"]),
@@ -444,6 +472,7 @@ fn the_servers_own_words_become_reasons_and_remedies() {
     let cluster = Cluster::new("velero");
     install_definitions(&cluster);
     cluster.apply(INSTALLATION);
+    cluster.apply(ORPHAN);
     let _servers = locations(&cluster);
     backups(&cluster);
     cluster.write("spec.yaml", SPEC);

@@ -10,6 +10,8 @@ use crate::document::decoded;
 /// What the sentences name.
 pub(super) struct Place<'a> {
     location: &'a BackupStorageLocation,
+    /// Whether a Secret is named at all: by the location, or by the server's Deployment.
+    is_named: bool,
     secret: &'a str,
     key: &'a str,
     profile: &'a str,
@@ -22,6 +24,7 @@ impl<'a> Place<'a> {
         let setting = |name| location.spec.config.get(name).map_or("", String::as_str);
         Self {
             location,
+            is_named: credential.is_some() || !server_secret.is_empty(),
             secret: credential.map_or(or(server_secret, "cloud-credentials"), |it| &it.name),
             key: credential.map_or("cloud", |it| &it.key),
             profile: or(setting("profile"), "default"),
@@ -79,6 +82,12 @@ pub(super) fn shape(place: &Place<'_>, files: &Files) -> Shape {
         seen: place.fill(why),
         fault: Some((place.fill(why), place.fill(remedy))),
     };
+    if !place.is_named {
+        return Shape {
+            seen: "no Secret is named: the credentials are those of the service account's or the machine's role".to_owned(),
+            fault: None,
+        };
+    }
     let path = place.fill("velero/credentials/{namespace}/{secret}.json");
     let secret = match decoded::<Secret>(files, &path) {
         Ok(secret) => secret,

@@ -83,6 +83,10 @@ fn judge_one(
         scene.namespace
     );
     match age {
+        // The server writes both at once.
+        None if !status.phase.is_empty() => {
+            answers.not_found_out(&title, "when it was validated cannot be read");
+        }
         None => {
             let exists_for = location
                 .metadata

@@ -23,6 +23,7 @@ use serde_json::json;
 
 use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
 use crate::config::{docs, parse, schema};
+use crate::document::{is_masked, redacted};
 use crate::finding::{Finding, Judgement, NotEvaluated, ObjectReference, Verdict};
 use crate::message::render_struct;
 use crate::outcome::{Operator, Outcome, bad_condition, first_match};
@@ -172,13 +173,17 @@ impl Analyzer for VeleroHealth {
             Found::Absent(reason) => answers.say(installation::absent(&reason)),
             Found::Present(present) => {
                 let namespace = present.namespace.clone();
+                let mut backups = objects::<Backup>(files, "backups", Some(&namespace));
+                if backups.iter().any(|backup| is_masked(&backup.status.phase)) {
+                    backups.unseen.get_or_insert_with(redacted);
+                }
                 let scene = Scene {
                     config: self,
                     files,
                     now: files.collected_at(),
                     server: present.server(files),
                     schedules: objects(files, "schedules", Some(&namespace)),
-                    backups: objects(files, "backups", Some(&namespace)),
+                    backups,
                     namespace,
                 };
                 installation::judge(&scene, &present, &mut answers);

@@ -104,6 +104,8 @@ impl Servers {
                 &cluster.kubeconfig().to_string_lossy(),
                 "--plugin-dir",
                 &from_rig("ASSAY_RIG_VELERO_PLUGINS").to_string_lossy(),
+                // One that waits for another is looked at again after a minute.
+                "--concurrent-backups=4",
                 "--metrics-address",
                 &format!("127.0.0.1:{}", free_port()),
                 "--profiler-address",
@@ -508,6 +510,9 @@ fn the_servers_own_words_become_reasons_and_remedies() {
         assert_eq!(told.holding(secret), [""; 0]);
         assert!(!live.stderr.contains(secret) && !live.stdout.contains(secret));
     }
+
+    // Only the server lets go of a restore; without it the namespace would stay.
+    cluster.kubectl(&["delete", "restore/rehearsal", "--timeout=120s"]);
 }
 
 #[test]

@@ -337,6 +337,44 @@ pub struct Maintenance {
     pub complete_timestamp: Option<Timestamp>,
 }
 
+/// `PodVolumeBackup` or `DataUpload`: the backup of one volume, by its files or by moving its snapshot.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct VolumeBackup {
+    /// The label `velero.io/backup-name` names the backup.
+    pub metadata: Metadata,
+    /// Which volume.
+    pub spec: VolumeBackupSpec,
+    /// What became of it.
+    pub status: VolumeBackupStatus,
+}
+
+/// What names the volume in either kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct VolumeBackupSpec {
+    /// Of a `PodVolumeBackup`: the pod.
+    #[serde(deserialize_with = "or_default")]
+    pub pod: super::Name,
+    /// Of a `PodVolumeBackup`: the volume in the pod.
+    pub volume: String,
+    /// Of a `DataUpload`: the claim's namespace.
+    pub source_namespace: String,
+    /// Of a `DataUpload`: the claim.
+    #[serde(rename = "sourcePVC")]
+    pub source_claim: String,
+}
+
+/// The part of the status that both have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct VolumeBackupStatus {
+    /// `Completed`, `Failed`, `Canceled` and others.
+    pub phase: String,
+    /// Why it failed.
+    pub message: String,
+}
+
 pub(super) fn time<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Timestamp>, D::Error> {

@@ -1,8 +1,8 @@
-//! The last backups and those under way, repositories, restores.
+//! The last backups, those under way, those that should be gone.
 
 use std::collections::BTreeMap;
 
-use bundle::collected::velero::{Backup, BackupRepository, BackupStatus, Restore};
+use bundle::collected::velero::{Backup, BackupStatus, VolumeBackup};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Answers, Scene, claim, kots, listed, span, velero_object};
@@ -10,6 +10,8 @@ use crate::document::counted;
 use crate::finding::{Finding, Verdict};
 use crate::velero::objects;
 
+/// The label of what belongs to a backup.
+const BACKUP_LABEL: &str = "velero.io/backup-name";
 /// The label of a backup that a schedule made.
 pub(super) const SCHEDULE_LABEL: &str = "velero.io/schedule-name";
 /// A server that has just started has not tidied up yet.
@@ -76,8 +78,9 @@ pub(super) fn judge_backups(
             }
         }
     }
+    let volumes = FailedVolumes::read(scene);
     for (origin, backup) in &newest {
-        answers.say(last_of(scene, origin, backup));
+        answers.say(last_of(scene, origin, backup, &volumes));
     }
     judge_age(scene, &all, max_age, answers);
     judge_expired(scene, &all, answers);
@@ -105,7 +108,12 @@ fn is_under_way(backup: &Backup) -> bool {
 }
 
 /// The last backup that is over, of one schedule, of KOTS, or of neither.
-fn last_of(scene: &Scene<'_>, (id, words): &(String, String), backup: &Backup) -> Finding {
+fn last_of(
+    scene: &Scene<'_>,
+    (id, words): &(String, String),
+    backup: &Backup,
+    volumes: &FailedVolumes,
+) -> Finding {
     let name = &backup.metadata.name;
     let status = &backup.status;
     let age = ended(backup).map_or("at an unknown time".to_owned(), |time| {
@@ -127,10 +135,12 @@ fn last_of(scene: &Scene<'_>, (id, words): &(String, String), backup: &Backup) -
         phase => {
             let why = because(&status.failure_reason);
             let verdict = if phase == "Failed" { Verdict::Fail } else { Verdict::Warn };
-            let message = format!(
-                "Backup {name} ended {phase} with {}{why}",
-                counted(status.errors, "error")
-            );
+            let errors = match status.errors {
+                0 => String::new(),
+                errors => format!(" with {}", counted(errors, "error")),
+            };
+            let volumes = volumes.of(name);
+            let message = format!("Backup {name} ended {phase}{errors}{why}{volumes}");
             (verdict, message, describe)
         }
     };
@@ -147,8 +157,52 @@ fn last_of(scene: &Scene<'_>, (id, words): &(String, String), backup: &Backup) -
     .with_remedy(remedy)
 }
 
+/// The volumes whose backup failed, by the backup they were a part of, each with the reason.
+struct FailedVolumes(BTreeMap<String, Vec<String>>);
+
+impl FailedVolumes {
+    /// What may not be read says nothing here: the backup's own phase is the verdict.
+    fn read(scene: &Scene<'_>) -> Self {
+        let mut failed: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for plural in ["podvolumebackups", "datauploads"] {
+            let namespace = Some(scene.namespace.as_str());
+            let found = objects::<VolumeBackup>(scene.files, plural, namespace);
+            for volume in found.iter() {
+                let (spec, status) = (&volume.spec, &volume.status);
+                let Some(backup) = volume.metadata.labels.get(BACKUP_LABEL) else {
+                    continue;
+                };
+                if !matches!(status.phase.as_str(), "Failed" | "Canceled") {
+                    continue;
+                }
+                let what = if spec.source_claim.is_empty() {
+                    let pod = &spec.pod;
+                    format!("{} of pod {}/{}", spec.volume, pod.namespace, pod.name)
+                } else {
+                    format!("claim {}/{}", spec.source_namespace, spec.source_claim)
+                };
+                let why = match status.message.as_str() {
+                    "" => status.phase.clone(),
+                    message => message.to_owned(),
+                };
+                let entry = failed.entry(backup.clone()).or_default();
+                entry.push(format!("{what} ({why})"));
+            }
+        }
+        Self(failed)
+    }
+
+    /// A sentence about those of one backup, or nothing.
+    fn of(&self, backup: &str) -> String {
+        match self.0.get(backup) {
+            Some(volumes) => format!(" Not backed up: {}.", listed(volumes)),
+            None => String::new(),
+        }
+    }
+}
+
 /// The end of a sentence that gives a reason, where there is one.
-fn because(reason: &str) -> String {
+pub(super) fn because(reason: &str) -> String {
     match reason.trim_end_matches('.') {
         "" => ".".to_owned(),
         reason => format!(": {reason}."),
@@ -323,139 +377,4 @@ fn judge_expired(scene: &Scene<'_>, all: &[&Backup], answers: &mut Answers) {
         "kubectl -n {} get deletebackuprequests.velero.io -o yaml says why; the credentials need the right to delete in the bucket.",
         scene.namespace
     )));
-}
-
-pub(super) fn judge_repositories(scene: &Scene<'_>, answers: &mut Answers) {
-    let title = "Repositories of files of volumes are ready";
-    let namespace = Some(scene.namespace.as_str());
-    let found = objects::<BackupRepository>(scene.files, "backuprepositories", namespace);
-    let mut ready = 0;
-    for repository in found.iter() {
-        let name = &repository.metadata.name;
-        let status = &repository.status;
-        let last = status.recent_maintenance.last();
-        let (verdict, message) = if status.phase == "NotReady" {
-            let message = format!(
-                "Repository {name} of namespace {} in location {} is NotReady{}",
-                repository.spec.volume_namespace,
-                repository.spec.backup_storage_location,
-                because(&status.message)
-            );
-            (Verdict::Fail, message)
-        } else if let Some(run) = last.filter(|run| run.result == "Failed") {
-            let message = format!(
-                "The last maintenance of repository {name} failed: {}. Space of expired backups is not freed.",
-                run.message
-            );
-            (Verdict::Warn, message)
-        } else {
-            ready += usize::from(status.phase == "Ready");
-            continue;
-        };
-        let finding = Finding {
-            observed: format!("{} ({})", status.phase, found.path),
-            objects: vec![velero_object("BackupRepository", &repository.metadata)],
-            ..claim(
-                &format!("repository/{name}"),
-                format!("Repository {name} is ready"),
-                verdict,
-                message,
-            )
-        };
-        answers.say(finding.with_remedy(format!(
-            "kubectl -n {0} describe backuprepositories.velero.io {name}; a repository that was removed in the object storage is made anew once its object is deleted: kubectl -n {0} delete backuprepositories.velero.io {name}",
-            scene.namespace
-        )));
-    }
-    if let Some(reason) = &found.unseen {
-        answers.unknown(title, reason);
-    } else if ready > 0 {
-        let number = if ready == 1 {
-            "1 repository".to_owned()
-        } else {
-            format!("{ready} repositories")
-        };
-        let finding = Finding {
-            observed: format!("{ready} Ready ({})", found.path),
-            ..claim(
-                "repositories",
-                title,
-                Verdict::Pass,
-                format!("{number} ready."),
-            )
-        };
-        answers.say(finding);
-    }
-}
-
-pub(super) fn judge_restores(scene: &Scene<'_>, limit: SignedDuration, answers: &mut Answers) {
-    let title = "A restore has been rehearsed";
-    let namespace = Some(scene.namespace.as_str());
-    let found = objects::<Restore>(scene.files, "restores", namespace);
-    let all = match found.whole() {
-        Ok(all) => all,
-        Err(reason) => return answers.unknown(title, &reason),
-    };
-    let when = |restore: &Restore| {
-        let status = &restore.status;
-        status
-            .completion_timestamp
-            .or(status.start_timestamp)
-            .or(restore.metadata.creation_timestamp)
-    };
-    let newest = all
-        .iter()
-        .filter(|restore| restore.status.phase == "Completed")
-        .max_by_key(|restore| when(restore));
-    let age = newest
-        .and_then(|restore| when(restore))
-        .map(|time| scene.now.duration_since(time));
-    let failed = all
-        .iter()
-        .filter(|restore| {
-            matches!(
-                restore.status.phase.as_str(),
-                "Failed" | "PartiallyFailed" | "FailedValidation"
-            )
-        })
-        .max_by_key(|restore| when(restore))
-        .filter(|failed| newest.is_none_or(|newest| when(failed) > when(newest)));
-    let (verdict, message) = if let Some(failed) = failed {
-        let status = &failed.status;
-        let errors = match status.validation_errors.as_slice() {
-            [] => counted(status.errors, "error"),
-            errors => listed(errors),
-        };
-        let message = format!(
-            "The last restore ({} of backup {}) ended {}: {errors} {}",
-            failed.metadata.name, failed.spec.backup_name, status.phase, status.failure_reason
-        );
-        (Verdict::Warn, message.trim_end().to_owned())
-    } else if let (Some(restore), Some(age)) = (newest, age) {
-        let message = format!(
-            "The last completed restore ({} of backup {}) is {} old.",
-            restore.metadata.name,
-            restore.spec.backup_name,
-            span(age)
-        );
-        let verdict = if age > limit {
-            Verdict::Warn
-        } else {
-            Verdict::Pass
-        };
-        (verdict, message)
-    } else if newest_completed(scene, |_| true).is_some() {
-        let message = "There are completed backups, and none was ever restored: nobody knows whether they can be.".to_owned();
-        (Verdict::Warn, message)
-    } else {
-        // Nothing to restore yet.
-        return;
-    };
-    let finding = Finding {
-        observed: format!("{} ({})", counted(all.len(), "restore"), found.path),
-        ..claim("restore", title, verdict, message)
-    };
-    answers.say(finding.with_remedy(
-        "Restore into another namespace: velero restore create --from-backup NAME --namespace-mappings FROM:TO --wait, then look at it and delete that namespace.",
-    ));
 }

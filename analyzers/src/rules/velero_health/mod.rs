@@ -10,6 +10,7 @@ mod locations;
 mod node_agent;
 mod plugins;
 mod reason;
+mod restores;
 mod schedules;
 mod snapshot_class;
 mod volumes;
@@ -192,9 +193,9 @@ impl Analyzer for VeleroHealth {
                 node_agent::judge(&scene, &mut answers);
                 schedules::judge(&scene, &mut answers);
                 backups::judge_backups(&scene, max_backup_age, &mut answers);
-                backups::judge_repositories(&scene, &mut answers);
+                restores::judge_repositories(&scene, &mut answers);
                 let limit = max_restore_age.unwrap_or(MAX_RESTORE_AGE);
-                backups::judge_restores(&scene, limit, &mut answers);
+                restores::judge_restores(&scene, limit, &mut answers);
                 volumes::judge(&scene, &mut answers);
                 kots::judge(&scene, &present, &mut answers);
             }

@@ -24,7 +24,7 @@ where
 }
 
 /// A document, whole or not. A mask where a number should be breaks a document, too: that is no fault of it.
-fn decoded<T>(files: &Files, path: &str) -> Result<Arc<T>, NotEvaluated>
+pub(crate) fn decoded<T>(files: &Files, path: &str) -> Result<Arc<T>, NotEvaluated>
 where
     T: DeserializeOwned + Send + Sync + 'static,
 {
@@ -115,11 +115,14 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Documents<T> {
 }
 
 /// Why part of what matches `pattern` is missing, as far as the manifest knows; an API that does not
-/// exist leaves nothing out.
+/// exist leaves nothing out. One file that is there is whole although others were refused.
 pub(crate) fn missing(files: &Files, pattern: &str) -> Option<NotEvaluated> {
+    let is_there = files.contains(pattern);
+    let is_of_others =
+        |gap: &&Gap| is_there && gap.reason == GapReason::Refused && gap.path.contains('*');
     let mut gaps = files
         .gaps(pattern)
-        .filter(|gap| gap.reason != GapReason::Absent);
+        .filter(|gap| gap.reason != GapReason::Absent && !is_of_others(gap));
     let first = gaps.next()?;
     let more = gaps.count();
     let mut reason = describe(first);

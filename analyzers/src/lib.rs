@@ -15,6 +15,7 @@ mod message;
 pub mod outcome;
 pub mod rules;
 mod text_search;
+mod velero;
 mod workload;
 
 pub use analyzer::{Analyzer, AnalyzerKind, Check, Evaluation, Meta, Scope, evaluate};

@@ -2,7 +2,8 @@
 //! them. `UPDATE=1 cargo test -p assay-analyzers --test cases` writes what it says now; read the diff.
 //!
 //! A case is `name`, `analyzer` (an item of a spec), `files` (text, or a value that is written as JSON), `gaps` (what the
-//! manifest says is missing) and `expect`. Every kind shows the answers that [`SHOWN`] lists.
+//! manifest says is missing) and `expect`. With `base` it begins as the case of that name, and says what is different;
+//! a file that is `null` is not there. `about` shows only the findings whose ids begin so, for kinds with many. Every kind shows the answers that [`SHOWN`] lists.
 #![allow(
     clippy::disallowed_methods,
     reason = "the harness reads its cases, the crate reads nothing"
@@ -110,8 +111,40 @@ fn read(path: &Path) -> Result<(String, Vec<Value>), Failure> {
         .map_err(|error| format!("{}: {error}", path.display()))?
         .root;
     match root.to_json()? {
-        Value::Array(cases) => Ok((text, cases)),
+        Value::Array(mut cases) => {
+            for index in 0..cases.len() {
+                let base = cases[index].get("base").cloned();
+                if let Some(base) = base {
+                    let found = cases[..index].iter().find(|case| case["name"] == base);
+                    let found = found
+                        .ok_or_else(|| format!("no case {base} before it"))?
+                        .clone();
+                    rest_on(&mut cases[index], found);
+                }
+            }
+            Ok((text, cases))
+        }
         _ => Err(format!("{}: a list of cases was expected", path.display()).into()),
+    }
+}
+
+/// Takes from `base` what `case` does not say, file by file.
+fn rest_on(case: &mut Value, base: Value) {
+    let (Some(fields), Value::Object(base)) = (case.as_object_mut(), base) else {
+        return;
+    };
+    for (key, value) in base {
+        match (fields.get_mut(&key), value) {
+            (Some(Value::Object(files)), Value::Object(base)) if key == "files" => {
+                for (path, content) in base {
+                    files.entry(path).or_insert(content);
+                }
+            }
+            (None, value) if key != "expect" && key != "about" => {
+                fields.insert(key, value);
+            }
+            _ => {}
+        }
     }
 }
 
@@ -180,7 +213,9 @@ fn answer(kind: &'static AnalyzerKind, case: &Value) -> Result<Value, Failure> {
     let files = bundle(case)?;
     let mut said = Map::new();
     for evaluation in evaluate(std::slice::from_ref(&check), &files) {
-        let findings: Vec<Value> = evaluation.findings.iter().map(shown).collect();
+        let findings = evaluation.findings.iter();
+        let findings = findings.filter(|finding| is_asked_about(case, &finding.id));
+        let findings: Vec<Value> = findings.map(shown).collect();
         said.insert("findings".to_owned(), findings.into());
         if let Some(reason) = evaluation.not_evaluated {
             let (word, reason) = match &reason {
@@ -193,6 +228,14 @@ fn answer(kind: &'static AnalyzerKind, case: &Value) -> Result<Value, Failure> {
         }
     }
     Ok(said.into())
+}
+
+fn is_asked_about(case: &Value, id: &str) -> bool {
+    let beginnings = case["about"].as_array();
+    beginnings.is_none_or(|beginnings| {
+        let mut beginnings = beginnings.iter().filter_map(Value::as_str);
+        beginnings.any(|beginning| id.starts_with(beginning))
+    })
 }
 
 /// A finding without its icon, and without what is empty.
@@ -212,6 +255,7 @@ fn bundle(case: &Value) -> Result<Files, Failure> {
     let mut entries = Vec::new();
     for (path, content) in case["files"].as_object().into_iter().flatten() {
         let bytes = match content {
+            Value::Null => continue,
             Value::String(text) => text.clone().into_bytes(),
             value => serde_json::to_vec(value)?,
         };

@@ -21,4 +21,6 @@ mod rig;
 mod secrets;
 mod serve;
 mod silence;
+mod velero;
+mod velero_phases;
 mod verdicts;

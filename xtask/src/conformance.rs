@@ -27,6 +27,7 @@ const KINDS: &[&str] = &[
     "statefulsetStatus",
     "storageClass",
     "textAnalyze",
+    "velero",
 ];
 
 /// `cargo xtask conformance`

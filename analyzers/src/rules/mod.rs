@@ -19,6 +19,8 @@ mod node_resources;
 mod statefulset_status;
 mod storage_class;
 mod text_analyze;
+mod velero;
+mod velero_health;
 
 /// Every analyzer, sorted by scope and name.
 pub const KINDS: &[&AnalyzerKind] = &[
@@ -34,6 +36,8 @@ pub const KINDS: &[&AnalyzerKind] = &[
     &statefulset_status::KIND,
     &storage_class::KIND,
     &text_analyze::KIND,
+    &velero::KIND,
+    &velero_health::KIND,
     &host_cpu::KIND,
     &host_gpu::KIND,
     &host_os::KIND,
@@ -150,10 +154,19 @@ mod tests {
     const FILES: &[&str] = &[
         "cluster-info/cluster_version.json",
         "cluster-resources/custom-resource-definitions.json",
+        "cluster-resources/custom-resources/backups.velero.io/velero.json",
+        "cluster-resources/custom-resources/backupstoragelocations.velero.io/velero.json",
+        "cluster-resources/custom-resources/restores.velero.io/velero.json",
+        "cluster-resources/custom-resources/schedules.velero.io/velero.json",
+        "cluster-resources/daemonsets/velero.json",
         "cluster-resources/deployments/shop.json",
+        "cluster-resources/deployments/velero.json",
         "cluster-resources/events/shop.json",
         "cluster-resources/nodes.json",
         "cluster-resources/pods/shop.json",
+        "cluster-resources/pods/velero.json",
+        "cluster-resources/pvcs/shop.json",
+        "cluster-resources/pvs.json",
         "cluster-resources/resources.json",
         "cluster-resources/statefulsets/shop.json",
         "cluster-resources/storage-classes.json",
@@ -174,6 +187,7 @@ mod tests {
         "{\"items\":[{}]}",
         "{\"items\":[null]}",
         "[{\"groupVersion\":\"v1\"}]",
+        "{\"items\":[{\"metadata\":{\"name\":\"velero\",\"namespace\":\"velero\",\"labels\":null},\"spec\":{\"schedule\":\"* * * * *\",\"template\":{\"spec\":{\"containers\":[{\"name\":\"velero\",\"image\":\":\",\"args\":[\"--\",\"--features\"]}]}}},\"status\":{\"phase\":\"InProgress\",\"startTimestamp\":\"-009999-01-02T01:59:59Z\",\"lastValidationTime\":\"9999-12-30T22:00:00Z\",\"errors\":-1}}]}",
         "{\"string\":\"v1.31.2+k3s1\",\"items\":[{\"metadata\":{\"name\":\"api\",\"namespace\":\"shop\"},\"status\":{\"phase\":\"Running\",\"replicas\":-1,\"capacity\":{\"cpu\":\"1e999\",\"memory\":\"\"}}}]}",
         "{\"logicalCount\":-9223372036854775808,\"total\":18446744073709551615,\"platform\":\"ubuntu\",\"platformVersion\":\"00.\",\"kernelVersion\":\"é\"}",
         "\u{feff}{\"items\":",

@@ -6,6 +6,7 @@
 //! [`crate::Files::decoded`]. A missing field or a `null` is the type's default, as Go decodes it.
 
 pub mod cluster_version;
+pub mod credentials;
 pub mod devices;
 pub mod event;
 pub mod gpu;
@@ -13,6 +14,9 @@ pub mod host;
 pub mod node;
 pub mod pod;
 pub mod scheduling;
+pub mod template;
+pub mod velero;
+pub mod volume;
 pub mod workload;
 
 use std::collections::BTreeMap;

@@ -23,6 +23,7 @@ mod logs;
 mod memory;
 mod run_pod;
 mod secret;
+mod velero;
 
 /// Every collector, sorted by scope and name.
 pub const KINDS: &[&CollectorKind] = &[
@@ -34,6 +35,7 @@ pub const KINDS: &[&CollectorKind] = &[
     &logs::KIND,
     &run_pod::KIND,
     &secret::KIND,
+    &velero::KIND,
     &cpu::KIND,
     &gpu::KIND,
     &host_os::KIND,

@@ -198,7 +198,7 @@ fn outcomes_that_cannot_mislead_are_only_named() -> Result<(), SpecError> {
         ("pass: {when: '> 1', wen: '> 2'}", "unknown field `wen`"),
     ] {
         let text = preflight(&format!(
-            "analyzers:\n- velero:\n    outcomes:\n    - {outcome}"
+            "analyzers:\n- weaveReport:\n    outcomes:\n    - {outcome}"
         ));
         let specs = parse("s", &text)?;
         assert_eq!(specs.documents[0].entries[0].unusable, None, "{outcome}");

@@ -356,6 +356,8 @@ fn status() -> Result<()> {
 /// | `ASSAY_RIG_KUBECTL` | the kubectl of the API server's version; it is first on the `PATH`, too |
 /// | `ASSAY_RIG_AUDIT_LOG` | the API server's audit log, one JSON object per request of tests and people |
 /// | `ASSAY_RIG_DIR` | the run's folder: `pki/`, `log/`, `kwok/` |
+/// | `ASSAY_RIG_MINIO`, `ASSAY_RIG_VELERO` | programs that a test starts itself |
+/// | `ASSAY_RIG_VELERO_CRDS`, `ASSAY_RIG_VELERO_PLUGINS` | the folders of Velero's definitions and plugins |
 /// | `ASSAY_RIG_NODE` | the real node's name; set only where there is one |
 fn environment(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
     let mut environment = vec![
@@ -367,6 +369,14 @@ fn environment(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
         // kubectl would leave a folder in the caller's home.
         ("KUBECACHEDIR", folder.join("kubectl-cache")),
     ];
+    let plugin = cache::path_of("velero-plugin-for-aws")?;
+    let plugins = plugin.parent().context("a program lies in a folder")?;
+    environment.extend([
+        ("ASSAY_RIG_MINIO", cache::path_of("minio")?),
+        ("ASSAY_RIG_VELERO", cache::path_of("velero")?),
+        ("ASSAY_RIG_VELERO_CRDS", cache::path_of("velero-crds")?),
+        ("ASSAY_RIG_VELERO_PLUGINS", plugins.to_path_buf()),
+    ]);
     if folder.join("node").exists() {
         environment.push(("ASSAY_RIG_NODE", PathBuf::from(NODE_NAME)));
     }

@@ -48,6 +48,7 @@ pub(crate) enum Source {
 }
 
 const KUBERNETES: &str = "1.36.3";
+const VELERO: &str = "1.18.3";
 
 /// What `kubectl version` and the API server's `/version` answer; the peer's builds set the same variables.
 const KUBERNETES_VARIABLES: &[&str] = &[
@@ -182,6 +183,64 @@ pub(crate) const SERVERS: &[Server] = &[
         node_only: false,
     },
     kubernetes("kubelet", "k8s.io/kubernetes/cmd/kubelet", 30, true),
+    Server {
+        name: "minio",
+        version: "2026-02-12",
+        source: Source::Go {
+            module: "minio",
+            package: "github.com/minio/minio",
+            variables: &[],
+        },
+        cold_cpu_seconds: 290,
+        node_only: false,
+    },
+    Server {
+        name: "velero",
+        version: VELERO,
+        source: Source::Go {
+            module: "velero",
+            package: "github.com/vmware-tanzu/velero/cmd/velero",
+            variables: &["github.com/vmware-tanzu/velero/pkg/buildinfo.Version=v1.18.3"],
+        },
+        cold_cpu_seconds: 455,
+        node_only: false,
+    },
+    Server {
+        name: "velero-plugin-for-aws",
+        version: "1.14.3",
+        source: Source::Go {
+            module: "velero",
+            package: "github.com/vmware-tanzu/velero-plugin-for-aws/velero-plugin-for-aws",
+            variables: &[],
+        },
+        cold_cpu_seconds: 105,
+        node_only: false,
+    },
+    Server {
+        name: "velero-crds",
+        version: VELERO,
+        source: Source::GoFiles {
+            module: "velero",
+            path: "github.com/vmware-tanzu/velero",
+            files: &[
+                "config/crd/v1/bases/velero.io_backuprepositories.yaml",
+                "config/crd/v1/bases/velero.io_backups.yaml",
+                "config/crd/v1/bases/velero.io_backupstoragelocations.yaml",
+                "config/crd/v1/bases/velero.io_deletebackuprequests.yaml",
+                "config/crd/v1/bases/velero.io_downloadrequests.yaml",
+                "config/crd/v1/bases/velero.io_podvolumebackups.yaml",
+                "config/crd/v1/bases/velero.io_podvolumerestores.yaml",
+                "config/crd/v1/bases/velero.io_restores.yaml",
+                "config/crd/v1/bases/velero.io_schedules.yaml",
+                "config/crd/v1/bases/velero.io_serverstatusrequests.yaml",
+                "config/crd/v1/bases/velero.io_volumesnapshotlocations.yaml",
+                "config/crd/v2alpha1/bases/velero.io_datadownloads.yaml",
+                "config/crd/v2alpha1/bases/velero.io_datauploads.yaml",
+            ],
+        },
+        cold_cpu_seconds: 2,
+        node_only: false,
+    },
 ];
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod event;
 pub mod host;
 pub mod node;
 pub mod pod;
+pub mod postgres;
 pub mod workload;
 
 use std::collections::BTreeMap;

@@ -20,6 +20,7 @@ mod exec;
 mod host_os;
 mod logs;
 mod memory;
+mod postgres;
 mod run_pod;
 mod secret;
 
@@ -31,6 +32,7 @@ pub const KINDS: &[&CollectorKind] = &[
     &data::KIND,
     &exec::KIND,
     &logs::KIND,
+    &postgres::KIND,
     &run_pod::KIND,
     &secret::KIND,
     &cpu::KIND,

@@ -13,6 +13,8 @@ mod host_memory;
 mod host_os;
 mod json_compare;
 mod node_resources;
+mod postgres;
+mod postgres_limits;
 mod statefulset_status;
 mod storage_class;
 mod text_analyze;
@@ -26,6 +28,8 @@ pub const KINDS: &[&AnalyzerKind] = &[
     &distribution::KIND,
     &json_compare::KIND,
     &node_resources::KIND,
+    &postgres::KIND,
+    &postgres_limits::KIND,
     &statefulset_status::KIND,
     &storage_class::KIND,
     &text_analyze::KIND,
@@ -154,6 +158,8 @@ mod tests {
         "host-collectors/system/cpu.json",
         "host-collectors/system/hostos_info.json",
         "host-collectors/system/memory.json",
+        "postgres/db.json",
+        "postgres/db/limits.json",
         "run-ping/run-ping.log",
         "settings/settings.json",
     ];

@@ -5,12 +5,14 @@
 //! thousand pods cost megabytes instead of hundreds. To add one: a file here with the struct, read through
 //! [`crate::Files::decoded`]. A missing field or a `null` is the type's default, as Go decodes it.
 
+pub mod cloudnative_pg;
 pub mod cluster_version;
 pub mod event;
 pub mod host;
 pub mod node;
 pub mod pod;
 pub mod postgres;
+pub mod scaled;
 pub mod workload;
 
 use std::collections::BTreeMap;

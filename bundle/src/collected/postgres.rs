@@ -34,9 +34,9 @@ pub struct Limits {
     /// The server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<Server>,
-    /// The settings that limit connections, and what goes with them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub settings: Vec<Setting>,
+    /// The settings that limit connections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slots: Option<Slots>,
     /// Who is connected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sessions: Option<Sessions>,
@@ -268,16 +268,24 @@ pub struct Server {
     pub port: Option<u16>,
 }
 
-/// A row of `pg_settings`.
+/// The settings that limit connections. (Names and values side by side would be masked: `superuser` is taken for a
+/// user's name.)
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct Setting {
+pub struct Slots {
     /// `max_connections`
-    pub name: String,
-    /// The value in force.
-    pub value: String,
-    /// Whether another value waits for a restart.
-    pub pending_restart: bool,
+    pub max_connections: i64,
+    /// `superuser_reserved_connections`
+    pub superuser_reserved: i64,
+    /// `reserved_connections`, 16 and later.
+    pub reserved: i64,
+    /// `idle_in_transaction_session_timeout` in milliseconds, 0 for none.
+    pub idle_in_transaction_timeout: i64,
+    /// `idle_session_timeout` in milliseconds, 0 for none; 14 and later.
+    pub idle_session_timeout: i64,
+    /// Those of the settings that were changed and wait for a restart.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pending_restart: Vec<String>,
 }
 
 /// Who is connected.
@@ -447,13 +455,4 @@ pub struct Unread {
     pub what: String,
     /// What came back.
     pub reason: String,
-}
-
-impl Limits {
-    /// A setting that is a number.
-    #[must_use]
-    pub fn number(&self, name: &str) -> Option<i64> {
-        let setting = self.settings.iter().find(|setting| setting.name == name)?;
-        setting.value.parse().ok()
-    }
 }

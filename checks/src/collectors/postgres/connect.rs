@@ -53,7 +53,6 @@ pub(super) struct Session {
 /// Why a question has no answer.
 #[derive(Debug)]
 pub(super) struct QueryError {
-    pub(super) sql_state: String,
     pub(super) message: String,
 }
 
@@ -506,16 +505,13 @@ impl Session {
         let limit = self.step.saturating_add(Duration::from_secs(1));
         let answer = timeout(limit, self.client.simple_query(query)).await;
         let answer = answer.map_err(|_| QueryError {
-            sql_state: String::new(),
             message: format!("no answer within {} s", limit.as_secs_f32()),
         })?;
         let answer = answer.map_err(|error| match error.as_db_error() {
             Some(refused) => QueryError {
-                sql_state: refused.code().code().to_owned(),
                 message: format!("{} (SQLSTATE {})", refused.message(), refused.code().code()),
             },
             None => QueryError {
-                sql_state: String::new(),
                 message: chain(&error),
             },
         })?;

@@ -2,7 +2,7 @@
 //! know, or an old server does not have, leaves the rest as it is.
 
 use bundle::collected::postgres::{
-    Database, Limits, Role, Server, SessionGroup, Sessions, Setting, Unread,
+    Database, Limits, Role, Server, SessionGroup, Sessions, Slots, Unread,
 };
 use tokio_postgres::SimpleQueryRow;
 
@@ -14,9 +14,8 @@ const SERVER: &str = "SELECT current_setting('server_version') AS version, \
     inet_server_port()::text AS port, pg_backend_pid()::text AS pid, version() AS banner";
 
 const SETTINGS: &str = "SELECT name, setting, pending_restart::text FROM pg_settings WHERE name IN (\
-    'max_connections', 'superuser_reserved_connections', 'reserved_connections', 'max_wal_senders', 'ssl', \
-    'password_encryption', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'statement_timeout', \
-    'tcp_keepalives_idle', 'max_prepared_transactions') ORDER BY name";
+    'max_connections', 'superuser_reserved_connections', 'reserved_connections', \
+    'idle_in_transaction_session_timeout', 'idle_session_timeout') ORDER BY name";
 
 /// Of others' sessions a role without `pg_read_all_stats` sees the process, the role and the database.
 const CLIENTS: &str = "FROM pg_stat_activity WHERE datid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'";
@@ -68,11 +67,12 @@ pub(super) async fn read(session: &Session, limits: &mut Limits) -> Told {
             port: value(&row, "port").and_then(|port| port.parse().ok()),
         });
     }
-    for row in rows(session, SETTINGS, "settings", limits).await {
-        limits.settings.push(Setting {
-            name: text(&row, "name"),
-            value: text(&row, "setting"),
-            pending_restart: truth(&row, "pending_restart"),
+    let settings = rows(session, SETTINGS, "slots", limits).await;
+    limits.slots = slots(&settings);
+    if limits.slots.is_none() && !settings.is_empty() {
+        limits.unread.push(Unread {
+            what: "slots".to_owned(),
+            reason: "the server does not tell max_connections".to_owned(),
         });
     }
     let totals = format!("SELECT {TOTALS} {CLIENTS}");
@@ -110,6 +110,24 @@ pub(super) async fn read(session: &Session, limits: &mut Limits) -> Told {
         });
     }
     told
+}
+
+/// The settings of `pg_settings`; nothing where there is no `max_connections`.
+fn slots(rows: &[SimpleQueryRow]) -> Option<Slots> {
+    let setting = |name: &str| {
+        let row = rows.iter().find(|row| value(row, "name") == Some(name))?;
+        number(row, "setting")
+    };
+    let pending = rows.iter().filter(|row| truth(row, "pending_restart"));
+    Some(Slots {
+        max_connections: setting("max_connections")?,
+        superuser_reserved: setting("superuser_reserved_connections")?,
+        reserved: setting("reserved_connections").unwrap_or_default(),
+        idle_in_transaction_timeout: setting("idle_in_transaction_session_timeout")
+            .unwrap_or_default(),
+        idle_session_timeout: setting("idle_session_timeout").unwrap_or_default(),
+        pending_restart: pending.map(|row| text(row, "name")).collect(),
+    })
 }
 
 fn group(row: &SimpleQueryRow) -> SessionGroup {

@@ -359,7 +359,7 @@ impl Verifier {
         if self.roots.iter().any(|root| root.as_ref() == der.as_ref()) {
             return valid(certificate, now);
         }
-        if certificate.version() != X509Version::V1 {
+        if certificate.version() != X509Version::V1 && !certificate.is_ca() {
             let parsed = ParsedCertificate::try_from(der)?;
             let roots = &self.store;
             return verify_server_cert_signed_by_trust_anchor(
@@ -370,7 +370,7 @@ impl Verifier {
                 self.algorithms.all,
             );
         }
-        // Version 1: signed by one of the authorities itself.
+        // Version 1, or one that may sign others, as PostgreSQL takes both: signed by one of the authorities itself.
         let is_issuer = |root: &CertificateDer<'_>| {
             X509Certificate::from_der(root).is_ok_and(|(_, root)| {
                 let key = &root.public_key().subject_public_key.data;

@@ -13,6 +13,7 @@ mod fixture;
 mod identity;
 mod interrupt;
 mod logs;
+mod postgres;
 mod rbac;
 mod rig;
 mod secrets;

@@ -21,7 +21,7 @@ pub(super) const KIND: AnalyzerKind = AnalyzerKind {
     scope: Scope::Cluster,
     summary: "A PostgreSQL server lets the application in, and has a version that it supports",
     docs: docs::<Postgres>,
-    since: "0.2.0",
+    since: "0.1.0",
     needs: &["postgres"],
     parse: parse::<Postgres>,
     schema: schema::<Postgres>,

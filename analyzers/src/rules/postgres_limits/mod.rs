@@ -25,7 +25,7 @@ pub(in crate::rules) const KIND: AnalyzerKind = AnalyzerKind {
     scope: Scope::Cluster,
     summary: "PostgreSQL has as many connections to give as the application opens",
     docs: docs::<PostgresLimits>,
-    since: "0.2.0",
+    since: "0.1.0",
     needs: &["postgres", "clusterResources"],
     parse: parse::<PostgresLimits>,
     schema: schema::<PostgresLimits>,

@@ -484,22 +484,18 @@ impl Attempt<'_> {
 }
 
 impl Session {
-    /// The rows of the last statement. The statements run in a transaction that writes nothing and has a time limit
-    /// of its own on the server; no setting outlives it, so it does no harm in a pooler's connection either.
+    /// The rows of the last statement. One message is one transaction, also for poolers that allow no others; it
+    /// writes nothing and has a time limit of its own on the server. No setting outlives it, so it does no harm in a
+    /// pooler's connection either.
     pub(super) async fn ask(&self, query: &str) -> Result<Vec<SimpleQueryRow>, QueryError> {
         let limit = self.step.as_millis();
         let guarded = format!(
-            "BEGIN TRANSACTION READ ONLY; SET LOCAL statement_timeout = {limit}; {query}; COMMIT"
+            "SET LOCAL transaction_read_only = on; SET LOCAL statement_timeout = {limit}; {query}"
         );
-        let asked = self.ask_plainly(&guarded).await;
-        if asked.is_err() {
-            // The transaction is over on the server, too. The first error is the one to tell.
-            let _ = self.ask_plainly("ROLLBACK").await;
-        }
-        asked
+        self.ask_plainly(&guarded).await
     }
 
-    /// As [`Session::ask`] for consoles, which know nothing of transactions.
+    /// As [`Session::ask`] for consoles, which know nothing of settings.
     pub(super) async fn ask_plainly(&self, query: &str) -> Result<Vec<SimpleQueryRow>, QueryError> {
         // A second more than the server has.
         let limit = self.step.saturating_add(Duration::from_secs(1));

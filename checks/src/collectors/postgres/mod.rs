@@ -36,7 +36,7 @@ pub(super) const KIND: CollectorKind = CollectorKind {
     scope: Scope::Cluster,
     summary: "Whether a PostgreSQL server lets a role in, why not, and how many connections it has to give",
     docs: DOCS,
-    since: "0.2.0",
+    since: "0.1.0",
     parse,
     schema: || schemars::schema_for!(Postgres).to_value(),
 };

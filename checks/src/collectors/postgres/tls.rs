@@ -25,9 +25,10 @@ use tokio_rustls::rustls::crypto::{
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::ParsedCertificate;
+use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_rustls::rustls::{
-    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore,
-    SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error,
+    InconsistentKeys, RootCertStore, SignatureScheme,
 };
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, X509Version};
 
@@ -130,15 +131,26 @@ impl Tls {
             }
             Err(_) => ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into()),
         };
-        let builder = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| format!("TLS cannot be set up: {error}"))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>);
         let mut config = match &materials.client {
-            Some((chain, key)) => builder
-                .with_client_auth_cert(chain.clone(), key.clone_key())
-                .map_err(|_| "the client's key does not fit its certificate, or is of a kind that cannot be used".to_owned())?,
+            Some((chain, key)) => {
+                let key = provider
+                    .key_provider
+                    .load_private_key(key.clone_key())
+                    .map_err(|_| "the client's key is of a kind that cannot be used".to_owned())?;
+                let certified = CertifiedKey::new(chain.clone(), key);
+                // A certificate of version 1 cannot be compared, and may be right all the same.
+                if certified.keys_match()
+                    == Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch))
+                {
+                    return Err("the client's key does not fit its certificate".to_owned());
+                }
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
+            }
             None => builder.with_no_client_auth(),
         };
         config.enable_sni = has_name;
@@ -245,6 +257,11 @@ fn explain(error: &io::Error, certificate: Option<&X509Certificate<'_>>) -> (Rea
             CertificateError::UnknownIssuer => {
                 let issuer = certificate.map(|it| it.issuer().to_string()).unwrap_or_default();
                 let text = format!("{subject} its issuer ({issuer}) is not among the trusted authorities");
+                (Reason::TlsUntrusted, text)
+            }
+            // Another one of the same name, as those of a cluster that was made anew.
+            CertificateError::BadSignature => {
+                let text = format!("{subject} its issuer has the name of a trusted authority, and another key");
                 (Reason::TlsUntrusted, text)
             }
             other => (Reason::TlsFailed, format!("{subject} {other}")),

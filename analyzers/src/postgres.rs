@@ -3,6 +3,7 @@
 use bundle::collected::postgres::{Failure, Reason};
 
 /// The nearest change that helps.
+#[expect(clippy::too_many_lines, reason = "a table: one row for each reason")]
 pub(crate) fn remedy(failure: &Failure) -> &'static str {
     match failure.reason {
         Reason::BadConnectionString => {

@@ -244,7 +244,7 @@ impl Settings {
         let root_certificate = take("sslrootcert");
         let ssl_mode = ssl_mode(
             take("sslmode"),
-            take("requiressl"),
+            take("requiressl").as_deref(),
             root_certificate.as_deref(),
         )?;
         let direct_tls = match take("sslnegotiation").as_deref() {
@@ -330,7 +330,7 @@ fn one_of<T: Copy>(
 /// everything.
 fn ssl_mode(
     mode: Option<String>,
-    required: Option<String>,
+    required: Option<&str>,
     root_certificate: Option<&str>,
 ) -> Result<SslMode, ConnectionStringError> {
     let mode = one_of(
@@ -339,7 +339,7 @@ fn ssl_mode(
         &SSL_MODES,
         "disable, allow, prefer, require, verify-ca, verify-full",
     )?;
-    let mode = mode.or((required.as_deref() == Some("1")).then_some(SslMode::Require));
+    let mode = mode.or((required == Some("1")).then_some(SslMode::Require));
     match (mode, root_certificate) {
         (None | Some(SslMode::VerifyFull), Some("system")) => Ok(SslMode::VerifyFull),
         (Some(_), Some("system")) => Err(ConnectionStringError::Conflict(

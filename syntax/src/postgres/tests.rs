@@ -242,7 +242,14 @@ fn a_setting_that_may_be_part_of_a_password_is_not_named() {
 }
 
 fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02x}")).collect()
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        encoded.push('%');
+        for digit in [byte >> 4, byte & 15] {
+            encoded.extend(char::from_digit(digit.into(), 16));
+        }
+    }
+    encoded
 }
 
 fn quoted(text: &str) -> String {

@@ -31,7 +31,7 @@ pub(super) struct Client {
     /// The Deployment that it is: its replicas, its autoscaler's maximum and its surge are read, and its
     /// environment.
     deployment: String,
-    /// The StatefulSet that it is.
+    /// The `StatefulSet` that it is.
     stateful_set: String,
     /// The workload's namespace.
     namespace: String,
@@ -359,7 +359,7 @@ impl Client {
         }
     }
 
-    /// A key of a ConfigMap in the workload's namespace.
+    /// A key of a `ConfigMap` in the workload's namespace.
     fn key(&self, map: &str, key: &str, files: &Files) -> Result<Option<String>, NotEvaluated> {
         let path = format!("cluster-resources/configmaps/{}.json", self.namespace);
         let list = document::<ListOrArray<ConfigMap>>(files, &path)?;

@@ -4,21 +4,24 @@ use bundle::Files;
 use bundle::collected::postgres::{Limits, Reason};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
 use crate::config::{docs, parse, schema};
-use crate::document::{counted, document};
+use crate::document::document;
 use crate::finding::{Finding, Judgement, NotEvaluated, Verdict};
 use crate::message::render_struct;
 use crate::outcome::{Operator, Outcome, bad_condition, first_match};
 use crate::postgres::remedy;
 
 mod demand;
+mod judgement;
+mod pooler;
 mod supply;
+mod words;
 
 use demand::{Client, Demand};
-use supply::{Bound, ClusterName, PoolerConfig, Supply};
+use pooler::PoolerConfig;
+use supply::{ClusterName, Supply};
 
 pub(in crate::rules) const KIND: AnalyzerKind = AnalyzerKind {
     name: NAME,
@@ -33,16 +36,13 @@ pub(in crate::rules) const KIND: AnalyzerKind = AnalyzerKind {
 
 const NAME: &str = "postgresLimits";
 
-/// Above this part of what is there it is time to do something.
-const NEARLY: i64 = 80;
-
 /// PostgreSQL has as many connections to give as the application opens.
 ///
 /// # What it checks
 /// What is there: `max_connections` without `superuser_reserved_connections` and `reserved_connections`, the
 /// `CONNECTION LIMIT` of role and database, who is connected now, and the pooler in between with its mode and sizes.
 /// What is wanted: for each item of `demand` (replicas + surge) × workers × (poolSize + maxOverflow) × stores, given
-/// or read from a Deployment or StatefulSet, its autoscaler and its environment, or `connections`. Without the
+/// or read from a Deployment or `StatefulSet`, its autoscaler and its environment, or `connections`. Without the
 /// collector, the CloudNativePG Cluster and its Poolers in the bundle say what is there.
 ///
 /// # When it warns or fails
@@ -205,141 +205,6 @@ struct Case {
 }
 
 impl Case {
-    /// The judgement where the spec has no outcomes.
-    fn judge(&self) -> Result<Finding, NotEvaluated> {
-        let (verdict, message, advice) = match self.shortage()? {
-            Some(shortage) => shortage,
-            None => match self.caution()? {
-                Some((message, advice)) => (Verdict::Warn, message, advice),
-                None => (Verdict::Pass, self.arithmetic(), String::new()),
-            },
-        };
-        let finding = Finding {
-            verdict: Some(verdict),
-            message,
-            observed: self.observed(),
-            ..Finding::default()
-        };
-        Ok(finding.with_remedy(advice))
-    }
-
-    /// Too little, or nearly.
-    fn shortage(&self) -> Result<Option<(Verdict, String, String)>, NotEvaluated> {
-        if let Some(free) = self
-            .supply
-            .free()
-            .filter(|free| *free <= 0 && matches!(self.supply.pooler, Ok(None)))
-        {
-            let message = format!("No connection is free ({free}): {}", self.arithmetic());
-            return Ok(Some((Verdict::Fail, message, self.advice(0))));
-        }
-        if !self.has_demand {
-            let used = self
-                .number("usedPercent")
-                .ok()
-                .filter(|used| *used > NEARLY);
-            return Ok(used.map(|used| {
-                let message = format!(
-                    "{used} % of the connections are in use: {}",
-                    self.arithmetic()
-                );
-                (Verdict::Warn, message, self.advice(0))
-            }));
-        }
-        let (available, _) = self.supply.available()?;
-        let known = self.demand.known();
-        if known > available {
-            let message = format!(
-                "{} {} too many.",
-                self.arithmetic(),
-                known - available.max(0)
-            );
-            return Ok(Some((
-                Verdict::Fail,
-                message,
-                self.advice(known - available),
-            )));
-        }
-        let total = self.demand.total()?;
-        if total * 100 > available * NEARLY {
-            let message = format!("{} That is more than {NEARLY} %.", self.arithmetic());
-            return Ok(Some((Verdict::Warn, message, self.advice(0))));
-        }
-        Ok(None)
-    }
-
-    /// What is no shortage of connections and still wants to be looked at.
-    fn caution(&self) -> Result<Option<(String, String)>, NotEvaluated> {
-        let supply = &self.supply;
-        let said = |message: String, advice: &str| Ok(Some((message, advice.to_owned())));
-        if let Ok(Some(front)) = &supply.pooler {
-            if front.waiting > 0 {
-                return said(
-                    format!(
-                        "{} at {} for a server connection; its pool for this database has {}.",
-                        waiting(front.waiting),
-                        front.name,
-                        front.pool
-                    ),
-                    "Raise default_pool_size within what the server has to give, or end what holds the connections.",
-                );
-            }
-            if front.all_pools > supply.slots {
-                return said(
-                    format!(
-                        "The pools of {} may open {} server connections, and the server has {} ({}).",
-                        front.name, front.all_pools, supply.slots, supply.arithmetic
-                    ),
-                    &format!(
-                        "Lower default_pool_size, or raise max_connections to {} (a restart).",
-                        front.all_pools + supply.reserved
-                    ),
-                );
-            }
-        } else if !self.has_demand {
-            // A pooler whose limits are unknown: how much is free behind it says nothing of it.
-            supply.usable()?;
-        }
-        if let Some(pooled) = supply.pooled.filter(|pooled| *pooled > supply.slots) {
-            return said(
-                format!(
-                    "The Cluster's Poolers may open {pooled} server connections, and the server has {} ({}).",
-                    supply.slots, supply.arithmetic
-                ),
-                &format!(
-                    "Lower default_pool_size of the Poolers, or raise max_connections to {} (a restart).",
-                    pooled + supply.reserved
-                ),
-            );
-        }
-        if supply.now.as_ref().is_some_and(|now| now.standby) {
-            return said(
-                format!(
-                    "The server is a standby and takes no writes. {}",
-                    self.arithmetic()
-                ),
-                "Connect to the primary: the Service <cluster>-rw of CloudNativePG, or target_session_attrs=read-write with all hosts.",
-            );
-        }
-        if !supply.pending.is_empty() {
-            return said(
-                format!(
-                    "Changed, and not yet in force: {}. {}",
-                    supply.pending.join(", "),
-                    self.arithmetic()
-                ),
-                "Restart the server, so that the change is in force.",
-            );
-        }
-        if let Some(phase) = &supply.phase {
-            return said(
-                format!("The Cluster's phase is {phase:?}. {}", self.arithmetic()),
-                "See the Cluster's events and its operator's log: kubectl describe cluster.postgresql.cnpg.io.",
-            );
-        }
-        Ok(None)
-    }
-
     fn by_outcomes(&self, outcomes: &[Outcome]) -> Result<Finding, NotEvaluated> {
         let matched = first_match(outcomes, |when| self.holds(when))?;
         let mut finding = Finding::of_match(matched);
@@ -451,137 +316,6 @@ impl Case {
                 "{name:?} is neither a number nor the name of one"
             ))),
         }
-    }
-
-    /// What templates may name; what is not known is `unknown`.
-    fn fields(&self) -> Value {
-        let shown = |name: &str| {
-            self.number(name)
-                .map_or_else(|_| json!("unknown"), Value::from)
-        };
-        json!({
-            "Demand": shown("demand"),
-            "Slots": shown("slots"),
-            "Usable": shown("usable"),
-            "Available": shown("available"),
-            "Free": shown("free"),
-            "Used": shown("used"),
-            "Max": self.supply.max,
-            "Reserved": self.supply.reserved,
-            "Waiting": shown("waiting"),
-            "Pooled": shown("pooled"),
-            "Arithmetic": self.arithmetic(),
-        })
-    }
-
-    /// The whole sum in words.
-    fn arithmetic(&self) -> String {
-        let supply = &self.supply;
-        let mut text = String::new();
-        if self.has_demand {
-            text = format!("Wanted: {}. ", self.demand.arithmetic());
-        }
-        match &supply.pooler {
-            Ok(Some(front)) => {
-                text.push_str(&format!(
-                    "{} takes {} in {} mode with {} for the database",
-                    front.name,
-                    counted(front.clients, "client"),
-                    front.mode,
-                    counted(front.pool, "server connection")
-                ));
-                text.push_str(&format!("; behind it: {}", supply.arithmetic));
-            }
-            _ => text.push_str(&format!("There: {}", supply.arithmetic)),
-        }
-        if let Some(now) = &supply.now {
-            let own = if self.has_demand {
-                format!(", {} of them by other roles", now.others)
-            } else {
-                String::new()
-            };
-            text.push_str(&format!("; {} in use now{own}", now.used));
-            if let Some(limit) = now.role_limit {
-                text.push_str(&format!("; the role {} may have {limit}", now.role));
-            }
-            if let Some(limit) = now.database_limit {
-                text.push_str(&format!("; the database {} may have {limit}", now.database));
-            }
-        }
-        if let (true, Ok((available, _))) = (self.has_demand, supply.available()) {
-            text.push_str(&format!("; available: {}", available.max(0)));
-        }
-        text.push('.');
-        text
-    }
-
-    fn observed(&self) -> String {
-        let free = self
-            .supply
-            .free()
-            .map(|free| format!(", {free} free"))
-            .unwrap_or_default();
-        format!("{} slots{free} ({})", self.supply.slots, self.supply.path)
-    }
-
-    /// The smallest change by which `missing` more connections fit.
-    fn advice(&self, missing: i64) -> String {
-        let supply = &self.supply;
-        let bound = supply.available().map_or(Bound::Server, |(_, bound)| bound);
-        let role = supply
-            .now
-            .as_ref()
-            .map_or("<role>", |now| now.role.as_str());
-        let database = supply
-            .now
-            .as_ref()
-            .map_or("<database>", |now| now.database.as_str());
-        let own_limit = |limit: Option<i64>| limit.unwrap_or_default() + missing.max(1);
-        let limits = supply.now.as_ref();
-        let raise = match bound {
-            Bound::Server if missing > 0 => format!("raise max_connections to {} (a restart), or put PgBouncer in transaction mode in front", supply.max + missing),
-            Bound::Server => "end sessions that are not needed, put PgBouncer in transaction mode in front, or raise max_connections (a restart)".to_owned(),
-            Bound::Role => format!("ALTER ROLE {role} CONNECTION LIMIT {}", own_limit(limits.and_then(|now| now.role_limit))),
-            Bound::Database => format!("ALTER DATABASE {database} CONNECTION LIMIT {}", own_limit(limits.and_then(|now| now.database_limit))),
-            Bound::PoolerClients => match &supply.pooler {
-                Ok(Some(front)) => format!("raise max_client_conn of {} by {} (and its file descriptors)", front.name, missing.max(1)),
-                _ => "raise max_client_conn".to_owned(),
-            },
-            Bound::Pool => "use transaction mode, which shares server connections among clients, or raise default_pool_size".to_owned(),
-        };
-        match self.smaller_pools(missing) {
-            Some(smaller) => format!("Either {smaller}, or {raise}."),
-            None => {
-                let mut letters = raise.chars();
-                let first = letters.next().map(|letter| letter.to_ascii_uppercase());
-                first.into_iter().chain(letters).chain(['.']).collect()
-            }
-        }
-    }
-
-    /// By how much the pools of the largest client must shrink, where that is enough.
-    fn smaller_pools(&self, missing: i64) -> Option<String> {
-        let largest = self
-            .demand
-            .terms
-            .iter()
-            .max_by_key(|term| term.connections)?;
-        let pools = largest.pools.filter(|pools| *pools > 0 && missing > 0)?;
-        let fits = (largest.connections - missing).div_euclid(pools);
-        (fits >= 1).then(|| {
-            format!(
-                "lower poolSize + maxOverflow from {} to {fits}",
-                largest.of_each
-            )
-        })
-    }
-}
-
-fn waiting(count: i64) -> String {
-    if count == 1 {
-        "1 client waits".to_owned()
-    } else {
-        format!("{count} clients wait")
     }
 }
 

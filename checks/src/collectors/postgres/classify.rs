@@ -136,151 +136,158 @@ pub(super) fn classify(code: &str, routine: &str, message: &str) -> Reason {
 mod tests {
     use super::*;
 
+    /// (code, routine, message, reason)
+    const FORMS: &[(&str, &str, &str, Reason)] = &[
+        (
+            "53300",
+            "InitProcess",
+            "sorry, too many clients already",
+            Reason::TooManyConnections,
+        ),
+        (
+            "53300",
+            "",
+            "sorry, too many clients already",
+            Reason::TooManyConnections,
+        ),
+        (
+            "53300",
+            "InitPostgres",
+            "remaining connection slots are reserved for roles with the SUPERUSER attribute",
+            Reason::OnlyReservedLeft,
+        ),
+        (
+            "53300",
+            "",
+            "remaining connection slots are reserved for non-replication superuser connections",
+            Reason::OnlyReservedLeft,
+        ),
+        (
+            "53300",
+            "InitPostgres",
+            "die verbleibenden Verbindungen sind vergeben",
+            Reason::OnlyReservedLeft,
+        ),
+        (
+            "53300",
+            "InitializeSessionUserId",
+            "too many connections for role \"app\"",
+            Reason::RoleLimit,
+        ),
+        (
+            "53300",
+            "",
+            "too many connections for database \"shop\"",
+            Reason::DatabaseLimit,
+        ),
+        (
+            "57P03",
+            "",
+            "the database system is starting up",
+            Reason::StartingUp,
+        ),
+        (
+            "57P03",
+            "",
+            "the database system is shutting down",
+            Reason::ShuttingDown,
+        ),
+        (
+            "57P03",
+            "",
+            "the database system is in recovery mode",
+            Reason::InRecovery,
+        ),
+        (
+            "57P03",
+            "",
+            "the database system is not yet accepting connections",
+            Reason::InRecovery,
+        ),
+        (
+            "3D000",
+            "",
+            "database \"x\" does not exist",
+            Reason::DatabaseMissing,
+        ),
+        (
+            "28P01",
+            "",
+            "password authentication failed for user \"app\"",
+            Reason::WrongPassword,
+        ),
+        (
+            "28000",
+            "ClientAuthentication",
+            "no pg_hba.conf entry for host \"10.0.0.1\", user \"app\", database \"app\", no encryption",
+            Reason::NoHostEntry,
+        ),
+        (
+            "28000",
+            "ClientAuthentication",
+            "connection requires a valid client certificate",
+            Reason::ClientCertificateRequired,
+        ),
+        (
+            "28000",
+            "InitializeSessionUserId",
+            "role \"x\" is not permitted to log in",
+            Reason::RoleMayNotLogIn,
+        ),
+        (
+            "28000",
+            "InitializeSessionUserId",
+            "role \"x\" does not exist",
+            Reason::RoleMissing,
+        ),
+        (
+            "42501",
+            "",
+            "permission denied for database \"shop\"",
+            Reason::ConnectDenied,
+        ),
+        (
+            "55000",
+            "",
+            "database \"template0\" is not currently accepting connections",
+            Reason::DatabaseClosed,
+        ),
+        (
+            "08P01",
+            "",
+            "no more connections allowed (max_client_conn)",
+            Reason::PoolerFull,
+        ),
+        ("08P01", "", "query_wait_timeout", Reason::PoolerTimeout),
+        (
+            "08P01",
+            "",
+            "server login has been failing, try again later (server_login_retry)",
+            Reason::PoolerCannotConnect,
+        ),
+        (
+            "08P01",
+            "",
+            "no such database: shop",
+            Reason::DatabaseMissing,
+        ),
+        (
+            "08P01",
+            "",
+            "unsupported startup parameter: options",
+            Reason::PoolerRefused,
+        ),
+        ("XX000", "", "anything", Reason::Other),
+    ];
+
     #[test]
     fn each_form_has_its_reason() {
-        for (code, routine, message, reason) in [
-            (
-                "53300",
-                "InitProcess",
-                "sorry, too many clients already",
-                Reason::TooManyConnections,
-            ),
-            (
-                "53300",
-                "",
-                "sorry, too many clients already",
-                Reason::TooManyConnections,
-            ),
-            (
-                "53300",
-                "InitPostgres",
-                "remaining connection slots are reserved for roles with the SUPERUSER attribute",
-                Reason::OnlyReservedLeft,
-            ),
-            (
-                "53300",
-                "",
-                "remaining connection slots are reserved for non-replication superuser connections",
-                Reason::OnlyReservedLeft,
-            ),
-            (
-                "53300",
-                "InitPostgres",
-                "die verbleibenden Verbindungen sind vergeben",
-                Reason::OnlyReservedLeft,
-            ),
-            (
-                "53300",
-                "InitializeSessionUserId",
-                "too many connections for role \"app\"",
-                Reason::RoleLimit,
-            ),
-            (
-                "53300",
-                "",
-                "too many connections for database \"shop\"",
-                Reason::DatabaseLimit,
-            ),
-            (
-                "57P03",
-                "",
-                "the database system is starting up",
-                Reason::StartingUp,
-            ),
-            (
-                "57P03",
-                "",
-                "the database system is shutting down",
-                Reason::ShuttingDown,
-            ),
-            (
-                "57P03",
-                "",
-                "the database system is in recovery mode",
-                Reason::InRecovery,
-            ),
-            (
-                "57P03",
-                "",
-                "the database system is not yet accepting connections",
-                Reason::InRecovery,
-            ),
-            (
-                "3D000",
-                "",
-                "database \"x\" does not exist",
-                Reason::DatabaseMissing,
-            ),
-            (
-                "28P01",
-                "",
-                "password authentication failed for user \"app\"",
-                Reason::WrongPassword,
-            ),
-            (
-                "28000",
-                "ClientAuthentication",
-                "no pg_hba.conf entry for host \"10.0.0.1\", user \"app\", database \"app\", no encryption",
-                Reason::NoHostEntry,
-            ),
-            (
-                "28000",
-                "ClientAuthentication",
-                "connection requires a valid client certificate",
-                Reason::ClientCertificateRequired,
-            ),
-            (
-                "28000",
-                "InitializeSessionUserId",
-                "role \"x\" is not permitted to log in",
-                Reason::RoleMayNotLogIn,
-            ),
-            (
-                "28000",
-                "InitializeSessionUserId",
-                "role \"x\" does not exist",
-                Reason::RoleMissing,
-            ),
-            (
-                "42501",
-                "",
-                "permission denied for database \"shop\"",
-                Reason::ConnectDenied,
-            ),
-            (
-                "55000",
-                "",
-                "database \"template0\" is not currently accepting connections",
-                Reason::DatabaseClosed,
-            ),
-            (
-                "08P01",
-                "",
-                "no more connections allowed (max_client_conn)",
-                Reason::PoolerFull,
-            ),
-            ("08P01", "", "query_wait_timeout", Reason::PoolerTimeout),
-            (
-                "08P01",
-                "",
-                "server login has been failing, try again later (server_login_retry)",
-                Reason::PoolerCannotConnect,
-            ),
-            (
-                "08P01",
-                "",
-                "no such database: shop",
-                Reason::DatabaseMissing,
-            ),
-            (
-                "08P01",
-                "",
-                "unsupported startup parameter: options",
-                Reason::PoolerRefused,
-            ),
-            ("XX000", "", "anything", Reason::Other),
-        ] {
-            assert_eq!(classify(code, routine, message), reason, "{code} {message}");
+        for (code, routine, message, reason) in FORMS {
+            assert_eq!(
+                classify(code, routine, message),
+                *reason,
+                "{code} {message}"
+            );
         }
     }
 }

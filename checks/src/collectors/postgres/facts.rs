@@ -6,7 +6,7 @@ use bundle::collected::postgres::{
 };
 use tokio_postgres::SimpleQueryRow;
 
-use super::connect::{QueryError, Session};
+use super::session::{QueryError, Session};
 
 const SERVER: &str = "SELECT current_setting('server_version') AS version, \
     current_setting('server_version_num') AS number, pg_postmaster_start_time()::text AS started_at, \

@@ -20,10 +20,12 @@ mod classify;
 mod connect;
 mod facts;
 mod pooler;
+mod session;
 mod source;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod verifier;
 mod wire;
 
 use connect::Wanted;

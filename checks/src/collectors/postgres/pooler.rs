@@ -5,8 +5,9 @@ use bundle::collected::postgres::{Console, Limits, Pool, PoolDatabase, Pooler, U
 use syntax::postgres::{Settings, Target};
 use tokio_postgres::SimpleQueryRow;
 
-use super::connect::{QueryError, Session, Wanted, connect};
+use super::connect::{Wanted, connect};
 use super::facts::{Told, number, text, value};
+use super::session::{QueryError, Session};
 
 /// The virtual database of `PgBouncer`, and of those that answer like it.
 const CONSOLE: &str = "pgbouncer";

@@ -104,7 +104,11 @@ struct PostgresLimits {
 
 impl Analyzer for PostgresLimits {
     fn title(&self, meta: &Meta) -> String {
-        meta.title_or("PostgreSQL connections")
+        meta.title_or(if self.collector_name.is_empty() {
+            "PostgreSQL connections".to_owned()
+        } else {
+            format!("PostgreSQL connections of {}", self.collector_name)
+        })
     }
 
     fn analyze(&self, meta: &Meta, files: &Files) -> Result<Judgement, NotEvaluated> {

@@ -575,6 +575,73 @@ spec:
     }
 }
 
+const WORKLOAD: &str = "
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+data: {POOL_SIZE: '3'}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: tracking}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: tracking}}
+  template:
+    metadata: {labels: {app: tracking}}
+    spec:
+      containers:
+      - name: main
+        image: example.org/tracking:1
+        env: [{name: WORKERS, value: '2'}]
+        envFrom: [{configMapRef: {name: settings}}]
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: tracking}
+spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: tracking}, maxReplicas: 4}
+";
+
+#[test]
+fn a_demand_is_read_from_the_workload_its_autoscaler_and_its_environment() {
+    let cluster = Cluster::new("postgres-demand");
+    cluster.apply(WORKLOAD);
+    let server = Postgres::start(15);
+    cluster.write(
+        "spec.yaml",
+        &format!(
+            "
+apiVersion: troubleshoot.sh/v1beta2
+kind: Preflight
+metadata: {{name: demand}}
+spec:
+  collectors:
+  - clusterResources: {{namespaces: [postgres-demand]}}
+  - postgres: {{uri: 'postgresql://app:app-pw@localhost:{}/app'}}
+  analyzers:
+  - postgresLimits:
+      checkName: budget
+      demand:
+      - {{deployment: tracking, namespace: postgres-demand, workersEnv: WORKERS, poolSizeEnv: POOL_SIZE, maxOverflow: 1}}
+",
+            server.port()
+        ),
+    );
+    let run = cluster.assay(&[
+        "preflight",
+        "spec.yaml",
+        "--format",
+        "json",
+        "--output",
+        "bundle.tar.gz",
+    ]);
+    let report = run.run().expect_code(3).json();
+    let (is, text) = verdict(&report, "budget");
+    assert_eq!(is, "fail", "{text}");
+    let sum = "tracking: (4 replicas + 1 while rolled out) × 2 workers × (3 + 1) = 40";
+    assert!(text.contains(sum), "{text}");
+}
+
 /// A server that does `answer` with each connection; the port.
 fn listener(answer: impl Fn(&mut std::net::TcpStream) + Send + Sync + Clone + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -96,11 +96,10 @@ impl Supply {
         let sessions = limits.sessions.as_ref().ok_or_else(|| unread("sessions"))?;
         let server = limits.server.as_ref().ok_or_else(|| unread("server"))?;
         let limit = |limit: i64| (limit >= 0 && !role.superuser).then_some(limit);
-        let counted = |others_here: bool| -> i64 {
-            let groups = sessions.groups.iter().filter(|it| it.role != role.name);
-            let groups = groups.filter(|it| !others_here || it.database == database.name);
-            groups.map(|it| it.count).sum()
-        };
+        // The groups are the largest only, so they are subtracted from what was counted, never added up.
+        let here = sessions.groups.iter();
+        let here = here.filter(|it| it.role == role.name && it.database == database.name);
+        let own_here: i64 = here.map(|it| it.count).sum();
         let reserved_for_others = if role.uses_reserved {
             0
         } else {
@@ -130,8 +129,8 @@ impl Supply {
                 role_limit: limit(role.connection_limit),
                 database_limit: limit(database.connection_limit),
                 used: sessions.total - sessions.own,
-                others: counted(false),
-                others_here: counted(true),
+                others: (sessions.total - role.connections).max(0),
+                others_here: (database.connections - own_here).max(0),
                 own: role.connections - sessions.own,
                 standby: server.in_recovery,
                 read_only: server.in_recovery || server.default_read_only,

@@ -29,7 +29,8 @@ const GROUPS: &str = "coalesce(usename, '') AS role, coalesce(datname, '') AS da
     max(extract(epoch FROM clock_timestamp() - state_change))::bigint::text AS oldest";
 
 const ROLE: &str = "SELECT rolname, rolconnlimit::text AS limit, rolsuper::text AS superuser, \
-    (SELECT count(*) FROM pg_stat_activity WHERE usename = session_user AND datid IS NOT NULL)::text AS connections, \
+    (SELECT count(*) FROM pg_stat_activity WHERE usename = session_user AND datid IS NOT NULL \
+        AND coalesce(backend_type, 'client backend') = 'client backend')::text AS connections, \
     EXISTS (SELECT 1 FROM pg_roles AS reserved WHERE reserved.rolname = 'pg_use_reserved_connections' \
         AND pg_has_role(session_user, reserved.oid, 'USAGE'))::text AS reserved \
     FROM pg_roles WHERE rolname = session_user";

@@ -13,6 +13,7 @@ mod go_object;
 mod host;
 mod message;
 pub mod outcome;
+mod postgres;
 pub mod rules;
 mod text_search;
 mod velero;

@@ -61,6 +61,7 @@ pub(crate) const BUILT_INS: &[BuiltIn] = &[
     BuiltIn { group: "apps", plural: "deployments", singular: "deployment", kind: "Deployment", short_names: &["deploy"], all: true, names: &["deployments"], ..NAMESPACED },
     BuiltIn { group: "apps", plural: "replicasets", singular: "replicaset", kind: "ReplicaSet", short_names: &["rs"], all: true, names: &["replicasets"], ..NAMESPACED },
     BuiltIn { group: "apps", plural: "statefulsets", singular: "statefulset", kind: "StatefulSet", short_names: &["sts"], all: true, names: &["statefulsets"], ..NAMESPACED },
+    BuiltIn { group: "autoscaling", version: "v2", plural: "horizontalpodautoscalers", singular: "horizontalpodautoscaler", kind: "HorizontalPodAutoscaler", short_names: &["hpa"], all: true, names: &["horizontalpodautoscalers"], ..NAMESPACED },
     BuiltIn { group: "batch", plural: "cronjobs", singular: "cronjob", kind: "CronJob", short_names: &["cj"], all: true, names: &["cronjobs"], ..NAMESPACED },
     BuiltIn { group: "batch", plural: "jobs", singular: "job", kind: "Job", all: true, names: &["jobs"], ..NAMESPACED },
     BuiltIn { group: "certificates.k8s.io", plural: "certificatesigningrequests", singular: "certificatesigningrequest", kind: "CertificateSigningRequest", short_names: &["csr"], names: &["certificatesigningrequests"], ..CLUSTER },

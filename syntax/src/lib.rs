@@ -12,6 +12,7 @@ pub mod glob;
 pub mod go_regex;
 pub mod json;
 pub mod json_path;
+pub mod postgres;
 pub mod quantity;
 pub mod quote;
 pub mod selector;

@@ -270,6 +270,11 @@ spec:
   storageClassName: none
   csi: {driver: example.org, volumeHandle: one}
 ---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: web}
+spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}, maxReplicas: 3}
+---
 apiVersion: storage.k8s.io/v1
 kind: VolumeAttachment
 metadata: {name: collect-everything}
@@ -285,7 +290,7 @@ metadata: {name: collect-everything}
 ";
 
 /// File below `cluster-resources/`, and the resource that kubectl calls it.
-const NAMESPACED: [(&str, &str); 24] = [
+const NAMESPACED: [(&str, &str); 25] = [
     ("pods", "pods"),
     ("pod-disruption-budgets", "poddisruptionbudgets.policy"),
     ("services", "services"),
@@ -312,6 +317,10 @@ const NAMESPACED: [(&str, &str); 24] = [
     (
         "resourceclaimtemplates",
         "resourceclaimtemplates.resource.k8s.io",
+    ),
+    (
+        "horizontalpodautoscalers",
+        "horizontalpodautoscalers.autoscaling",
     ),
 ];
 

@@ -16,6 +16,7 @@ mod identity;
 mod interrupt;
 mod log_patterns;
 mod logs;
+mod postgres;
 mod rbac;
 mod rig;
 mod secrets;

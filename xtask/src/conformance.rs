@@ -23,6 +23,7 @@ const KINDS: &[&str] = &[
     "host-memory",
     "jsonCompare",
     "nodeResources",
+    "postgres",
     "redact",
     "statefulsetStatus",
     "storageClass",

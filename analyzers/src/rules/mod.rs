@@ -16,6 +16,8 @@ mod host_os;
 mod json_compare;
 mod log_patterns;
 mod node_resources;
+mod postgres;
+mod postgres_limits;
 mod statefulset_status;
 mod storage_class;
 mod text_analyze;
@@ -33,6 +35,8 @@ pub const KINDS: &[&AnalyzerKind] = &[
     &json_compare::KIND,
     &log_patterns::KIND,
     &node_resources::KIND,
+    &postgres::KIND,
+    &postgres_limits::KIND,
     &statefulset_status::KIND,
     &storage_class::KIND,
     &text_analyze::KIND,
@@ -174,6 +178,8 @@ mod tests {
         "host-collectors/system/gpu.json",
         "host-collectors/system/hostos_info.json",
         "host-collectors/system/memory.json",
+        "postgres/db.json",
+        "postgres/db/limits.json",
         "run-ping/run-ping.log",
         "settings/settings.json",
     ];

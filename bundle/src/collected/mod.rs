@@ -5,6 +5,7 @@
 //! thousand pods cost megabytes instead of hundreds. To add one: a file here with the struct, read through
 //! [`crate::Files::decoded`]. A missing field or a `null` is the type's default, as Go decodes it.
 
+pub mod cloudnative_pg;
 pub mod cluster_version;
 pub mod credentials;
 pub mod devices;
@@ -13,6 +14,8 @@ pub mod gpu;
 pub mod host;
 pub mod node;
 pub mod pod;
+pub mod postgres;
+pub mod scaled;
 pub mod scheduling;
 pub mod template;
 pub mod velero;

@@ -21,6 +21,7 @@ mod gpu;
 mod host_os;
 mod logs;
 mod memory;
+mod postgres;
 mod run_pod;
 mod secret;
 mod velero;
@@ -33,6 +34,7 @@ pub const KINDS: &[&CollectorKind] = &[
     &data::KIND,
     &exec::KIND,
     &logs::KIND,
+    &postgres::KIND,
     &run_pod::KIND,
     &secret::KIND,
     &velero::KIND,

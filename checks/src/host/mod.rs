@@ -12,7 +12,8 @@ mod machine;
 #[cfg(target_os = "linux")]
 mod program;
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -128,6 +129,29 @@ impl Host {
     /// Its operating system and kernel; what the system does not tell is empty.
     pub async fn os(&self) -> Result<HostOs, HostError> {
         self.ask(|root| Ok(machine::os(root))).await
+    }
+
+    /// A file's bytes, `limit` of them at most; a longer one is an error. Nothing of it may leave but what was made of it.
+    pub async fn file(&self, path: &str, limit: u64) -> Result<Vec<u8>, HostError> {
+        // Joined to the root, an absolute path would take its place.
+        let path = self.root.join(path.trim_start_matches('/'));
+        let read = tokio::task::spawn_blocking(move || {
+            let read = File::open(&path).and_then(|file| {
+                let mut bytes = Vec::new();
+                file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+                Ok(bytes)
+            });
+            match read {
+                Ok(bytes) if bytes.len() as u64 > limit => Err(HostError::Unclear {
+                    path,
+                    wanted: "what it should: it is too long",
+                }),
+                Ok(bytes) => Ok(bytes),
+                Err(source) => Err(HostError::Read { path, source }),
+            }
+        });
+        read.await
+            .unwrap_or(Err(HostError::Unsupported("anything: reading it panicked")))
     }
 
     /// Reads where a slow file holds up nobody else: `/proc/cpuinfo` of a large machine asks every processor.

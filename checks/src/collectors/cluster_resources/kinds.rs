@@ -56,6 +56,13 @@ pub(super) const NAMESPACED: &[Kind] = &[
         &["discovery.k8s.io/v1", "discovery.k8s.io/v1beta1"],
     ),
     kind("events", "Event", "events", &["v1"]),
+    // Ours; troubleshoot has none. How many pods a workload may have is not told by its replicas.
+    kind(
+        "horizontalpodautoscalers",
+        "HorizontalPodAutoscaler",
+        "horizontalpodautoscalers",
+        &["autoscaling/v2", "autoscaling/v1"],
+    ),
     kind(
         "ingress",
         "Ingress",

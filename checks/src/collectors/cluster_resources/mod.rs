@@ -74,7 +74,7 @@ Below `cluster-resources/`:
   `mutating-webhook-configurations.json`
 - `<kind>/<namespace>.json` for pods, pod-disruption-budgets, services, deployments, statefulsets, daemonsets,
   replicasets, jobs, cronjobs, ingress, network-policy, resource-quota, limitranges, events, pvcs, roles,
-  rolebindings, endpoints, endpointslices, serviceaccounts, leases, configmaps, resourceclaims,
+  rolebindings, endpoints, endpointslices, serviceaccounts, leases, configmaps, horizontalpodautoscalers, resourceclaims,
   resourceclaimtemplates: there even when empty
 - `custom-resources/<definition>.json` or `custom-resources/<definition>/<namespace>.json`, an array, with a
   `.yaml` link beside it

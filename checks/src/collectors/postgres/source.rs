@@ -1,0 +1,267 @@
+//! Where a connection string and its certificates come from: the spec itself, a Secret that is asked for by its name,
+//! files on this machine.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bundle::collected::postgres::{Failure, Reason, Stage};
+use http::StatusCode;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use syntax::postgres::{Settings, SslMode};
+
+use super::tls::Materials;
+use crate::cluster::segment;
+use crate::collector::{Context, Permission};
+
+/// The key of a Secret that holds a connection string, as CloudNativePG and others name it.
+const URI_KEY: &str = "uri";
+
+/// The longest certificate file that is read.
+const FILE_CAP: u64 = 1 << 20;
+
+/// A connection string, or where it is.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(super) struct Source {
+    /// The connection string: a URI or keyword=value, as libpq and pgx read it.
+    pub(super) uri: String,
+    /// The Secret that holds it.
+    pub(super) secret: Option<SecretKey>,
+}
+
+/// A key of a Secret.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(super) struct SecretKey {
+    /// The Secret's namespace; that of the run where it is empty.
+    pub(super) namespace: String,
+    /// The Secret's name.
+    pub(super) name: String,
+    /// The key that holds the connection string, `uri` where it is empty.
+    pub(super) key: String,
+}
+
+/// Certificates and keys.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct TlsConfig {
+    /// Whether the server's certificate is taken as it is, whatever the connection string says.
+    pub(super) skip_verify: bool,
+    /// The authorities' certificates, PEM.
+    pub(super) cacert: String,
+    /// The client's certificate, PEM.
+    pub(super) client_cert: String,
+    /// Its key, PEM.
+    pub(super) client_key: String,
+    /// A Secret with the keys `cacert`, `clientCert` and `clientKey` in place of the three.
+    pub(super) secret: Option<SecretName>,
+}
+
+/// A Secret.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(super) struct SecretName {
+    /// The Secret's name.
+    pub(super) name: String,
+    /// Its namespace; that of the run where it is empty.
+    pub(super) namespace: String,
+}
+
+/// A connection string with all that belongs to it.
+pub(super) struct Sourced {
+    pub(super) settings: Settings,
+    pub(super) materials: Materials,
+    /// `sslmode` with what `tls` makes of it.
+    pub(super) ssl_mode: SslMode,
+}
+
+/// The one Secret that is asked for.
+pub(super) fn permission(name: &str, own: &str, run: Option<&str>) -> Permission {
+    let own = Some(own).filter(|own| !own.is_empty());
+    Permission {
+        verb: "get",
+        group: String::new(),
+        resource: "secrets".to_owned(),
+        namespace: Some(own.or(run).unwrap_or("default").to_owned()),
+        name: Some(name.to_owned()),
+    }
+}
+
+impl Source {
+    /// Where the connection string is, for people.
+    pub(super) fn shown(&self) -> String {
+        match &self.secret {
+            Some(secret) if self.uri.is_empty() => {
+                let namespace = if secret.namespace.is_empty() { "" } else { "/" };
+                format!(
+                    "Secret {}{namespace}{}, key {}",
+                    secret.namespace,
+                    secret.name,
+                    secret.key()
+                )
+            }
+            _ => "uri".to_owned(),
+        }
+    }
+
+    /// Gets and reads it.
+    pub(super) async fn read(&self, context: &Context) -> Result<Settings, Failure> {
+        let text = match &self.secret {
+            Some(secret) if self.uri.is_empty() => {
+                let data = secret_data(context, &secret.namespace, &secret.name).await?;
+                let value = data.get(secret.key()).ok_or_else(|| {
+                    let keys: Vec<&str> = data.keys().map(String::as_str).collect();
+                    let found = if keys.is_empty() {
+                        "nothing".to_owned()
+                    } else {
+                        keys.join(", ")
+                    };
+                    failure(
+                        Reason::SecretMissing,
+                        format!(
+                            "the Secret {} has no key {:?}; it has {found}",
+                            secret.name,
+                            secret.key()
+                        ),
+                    )
+                })?;
+                String::from_utf8(value.clone()).map_err(|_| {
+                    failure(
+                        Reason::BadConnectionString,
+                        "the connection string is not UTF-8".to_owned(),
+                    )
+                })?
+            }
+            _ => self.uri.clone(),
+        };
+        Settings::parse(&text)
+            .map_err(|error| failure(Reason::BadConnectionString, error.to_string()))
+    }
+}
+
+impl SecretKey {
+    fn key(&self) -> &str {
+        if self.key.is_empty() {
+            URI_KEY
+        } else {
+            &self.key
+        }
+    }
+}
+
+impl TlsConfig {
+    /// Adds the certificates to a connection string.
+    pub(super) async fn add_to(
+        &self,
+        settings: Settings,
+        context: &Context,
+    ) -> Result<Sourced, Failure> {
+        let mut texts = [
+            self.cacert.clone(),
+            self.client_cert.clone(),
+            self.client_key.clone(),
+        ]
+        .map(String::into_bytes);
+        if let Some(secret) = &self.secret {
+            let mut data = secret_data(context, &secret.namespace, &secret.name).await?;
+            for (text, key) in texts.iter_mut().zip(["cacert", "clientCert", "clientKey"]) {
+                if let Some(value) = data.remove(key) {
+                    *text = value;
+                }
+            }
+        }
+        let files = [
+            &settings.root_certificate,
+            &settings.client_certificate,
+            &settings.client_key,
+        ];
+        for (text, (file, keyword)) in
+            texts
+                .iter_mut()
+                .zip(files.into_iter().zip(["sslrootcert", "sslcert", "sslkey"]))
+        {
+            let Some(path) = file
+                .as_deref()
+                .filter(|path| text.is_empty() && *path != "system")
+            else {
+                continue;
+            };
+            *text = context.host.file(path, FILE_CAP).await.map_err(|error| {
+                failure(Reason::BadConnectionString, format!("{keyword}: {error}"))
+            })?;
+        }
+        let [roots, certificate, key] = &texts;
+        let materials = Materials::read(roots, certificate, key)
+            .map_err(|text| failure(Reason::BadConnectionString, text))?;
+        let ssl_mode = match settings.ssl_mode {
+            mode if self.skip_verify => mode.min(SslMode::Require),
+            // Authorities that are named are used, as pgx does.
+            SslMode::Require if materials.has_roots() => SslMode::VerifyCa,
+            mode => mode,
+        };
+        Ok(Sourced {
+            settings,
+            materials,
+            ssl_mode,
+        })
+    }
+}
+
+fn failure(reason: Reason, message: String) -> Failure {
+    Failure {
+        reason,
+        stage: Stage::Configuration,
+        message,
+        ..Failure::default()
+    }
+}
+
+#[derive(Deserialize)]
+struct Object {
+    /// In base64.
+    #[serde(default)]
+    data: Option<BTreeMap<String, String>>,
+}
+
+/// The data of one Secret, asked for by its name. No error shows any of it.
+async fn secret_data(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
+    let unread = |text: String| failure(Reason::SecretUnread, text);
+    let Some(cluster) = &context.cluster else {
+        return Err(unread(format!(
+            "there is no cluster to ask for the Secret {name}"
+        )));
+    };
+    let namespace = match (namespace, &context.namespace) {
+        ("", Some(run)) => run,
+        ("", None) => cluster.namespace(),
+        (own, _) => own,
+    };
+    let path = format!(
+        "/api/v1/namespaces/{}/secrets/{}",
+        segment(namespace),
+        segment(name)
+    );
+    let bytes = cluster.document(&path, &[]).await.map_err(|error| {
+        if error.status() == Some(StatusCode::NOT_FOUND) {
+            failure(
+                Reason::SecretMissing,
+                format!("the Secret {namespace}/{name} is not there"),
+            )
+        } else {
+            unread(format!(
+                "the Secret {namespace}/{name} cannot be read: {error}"
+            ))
+        }
+    })?;
+    let malformed = || unread(format!("the Secret {namespace}/{name} is malformed"));
+    let object: Object = serde_json::from_slice(&bytes).map_err(|_| malformed())?;
+    let data = object.data.unwrap_or_default().into_iter();
+    data.map(|(key, value)| Ok((key, STANDARD.decode(value).map_err(|_| malformed())?)))
+        .collect()
+}

@@ -261,6 +261,34 @@ kind: PriorityClass
 metadata: {name: collect-everything}
 value: 1
 ---
+apiVersion: node.k8s.io/v1
+kind: RuntimeClass
+metadata: {name: collect-everything}
+handler: runc
+---
+apiVersion: resource.k8s.io/v1
+kind: DeviceClass
+metadata: {name: collect-everything}
+---
+apiVersion: resource.k8s.io/v1
+kind: ResourceSlice
+metadata: {name: collect-everything}
+spec:
+  driver: example.org
+  nodeName: kwok-0
+  pool: {name: kwok-0, generation: 1, resourceSliceCount: 1}
+  devices: [{name: gpu-0}]
+---
+apiVersion: resource.k8s.io/v1
+kind: ResourceClaim
+metadata: {name: gpu}
+spec: {devices: {requests: [{name: gpu, exactly: {deviceClassName: collect-everything}}]}}
+---
+apiVersion: resource.k8s.io/v1
+kind: ResourceClaimTemplate
+metadata: {name: gpu}
+spec: {spec: {devices: {requests: [{name: gpu, exactly: {deviceClassName: collect-everything}}]}}}
+---
 apiVersion: v1
 kind: PersistentVolume
 metadata: {name: collect-everything}

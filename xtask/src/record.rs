@@ -26,8 +26,10 @@ pub(crate) struct RecordTask {
     output: Option<PathBuf>,
 }
 
+const VELERO: &str = "github.com/vmware-tanzu/velero@v1.18.3";
+
 /// Where a definition of custom resources comes from: a Go module and a file in it.
-const DEFINITIONS: [(&str, &str); 8] = [
+const DEFINITIONS: [(&str, &str); 17] = [
     (
         "github.com/cloudnative-pg/cloudnative-pg@v1.27.1",
         "config/crd/bases/postgresql.cnpg.io_clusters.yaml",
@@ -45,20 +47,47 @@ const DEFINITIONS: [(&str, &str); 8] = [
         "config/crd/minimal/serving.kserve.io_servingruntimes.yaml",
     ),
     (
-        "github.com/vmware-tanzu/velero@v1.18.3",
+        VELERO,
+        "config/crd/v1/bases/velero.io_backuprepositories.yaml",
+    ),
+    (VELERO, "config/crd/v1/bases/velero.io_backups.yaml"),
+    (
+        VELERO,
         "config/crd/v1/bases/velero.io_backupstoragelocations.yaml",
     ),
     (
-        "github.com/vmware-tanzu/velero@v1.18.3",
-        "config/crd/v1/bases/velero.io_backups.yaml",
+        VELERO,
+        "config/crd/v1/bases/velero.io_deletebackuprequests.yaml",
     ),
     (
-        "github.com/vmware-tanzu/velero@v1.18.3",
-        "config/crd/v1/bases/velero.io_schedules.yaml",
+        VELERO,
+        "config/crd/v1/bases/velero.io_downloadrequests.yaml",
     ),
     (
-        "github.com/vmware-tanzu/velero@v1.18.3",
-        "config/crd/v1/bases/velero.io_restores.yaml",
+        VELERO,
+        "config/crd/v1/bases/velero.io_podvolumebackups.yaml",
+    ),
+    (
+        VELERO,
+        "config/crd/v1/bases/velero.io_podvolumerestores.yaml",
+    ),
+    (VELERO, "config/crd/v1/bases/velero.io_restores.yaml"),
+    (VELERO, "config/crd/v1/bases/velero.io_schedules.yaml"),
+    (
+        VELERO,
+        "config/crd/v1/bases/velero.io_serverstatusrequests.yaml",
+    ),
+    (
+        VELERO,
+        "config/crd/v1/bases/velero.io_volumesnapshotlocations.yaml",
+    ),
+    (
+        VELERO,
+        "config/crd/v2alpha1/bases/velero.io_datadownloads.yaml",
+    ),
+    (
+        VELERO,
+        "config/crd/v2alpha1/bases/velero.io_datauploads.yaml",
     ),
 ];
 
@@ -73,6 +102,7 @@ spec:
   collectors:
     - clusterInfo: {}
     - clusterResources: {}
+    - velero: {}
     - configMap: {name: mlflow, namespace: mlops, includeAllData: true}
     - logs: {name: logs/mlflow, namespace: mlops, selector: [app=mlflow]}
     - logs: {name: logs/feature-store, namespace: mlops, selector: [app=feature-store]}

@@ -15,7 +15,7 @@ pub struct Pack {
 pub const PACKS: &[Pack] = &[
     Pack {
         name: "gpu",
-        summary: "Do nodes offer GPUs to pods, and what in the cluster says why not",
+        summary: "Does a pod with a GPU fit, and what in the cluster says why not",
         spec: include_str!("../specs/gpu.yaml"),
     },
     Pack {
@@ -25,12 +25,12 @@ pub const PACKS: &[Pack] = &[
     },
     Pack {
         name: "postgres",
-        summary: "Do applications, poolers or servers say that PostgreSQL refuses connections, and why",
+        summary: "Is the application let in to PostgreSQL, are there connections enough, and what do logs say",
         spec: include_str!("../specs/postgres.yaml"),
     },
     Pack {
         name: "velero",
-        summary: "Is Velero installed and running, and does it say why backups fail",
+        summary: "Does Velero make backups that can be restored, and if not, why",
         spec: include_str!("../specs/velero.yaml"),
     },
 ];

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 use syntax::config::{ConfigError, Parsed};
 
+use crate::agent::{Image, Place};
 use crate::cluster::Cluster;
 use crate::fingerprint::Salt;
 use crate::host::Host;
@@ -134,6 +135,27 @@ pub trait Collector: fmt::Debug + Send + Sync {
     /// missing when it is refused or cut, and where two collectors of a plan would meet.
     fn files(&self, namespace: Option<&str>) -> Vec<String>;
 
+    /// Where it is to run, given the run's namespace override. Where that is a pod, the harness runs it there:
+    /// its configuration is that of [`Collector::portable`], and its files come back as if it had run here.
+    fn place(&self, _namespace: Option<&str>) -> Place {
+        Place::Here
+    }
+
+    /// Its configuration, as its kind's `parse` reads it, to be run where there is no cluster to ask and none of
+    /// this machine's files: each reference is replaced by what it leads to, and `from` says here. `None` where a
+    /// reference that leads nowhere is the answer, which is then in `output`. Only asked of a collector whose
+    /// [`Collector::place`] is a pod.
+    async fn portable(
+        &self,
+        _context: &Context,
+        _output: &Output,
+    ) -> Result<Option<Value>, CollectError> {
+        Err(CollectError::Failed(format!(
+            "{} cannot run in a pod",
+            self.title()
+        )))
+    }
+
     /// How long it may take in all, where its configuration says so.
     fn deadline(&self) -> Option<Duration> {
         None
@@ -171,6 +193,8 @@ pub struct Context {
     pub run_id: String,
     /// What makes the run's fingerprints of secrets comparable.
     pub salt: Salt,
+    /// The image of this program for pods, where one is named.
+    pub agent_image: Option<Image>,
     /// What is to be undone when the collector has ended.
     pub cleanups: Cleanups,
 }

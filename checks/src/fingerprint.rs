@@ -54,6 +54,16 @@ impl fmt::Debug for Salt {
 }
 
 impl Salt {
+    /// The salt of a run that goes on elsewhere.
+    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// What another process of the same run needs, and nobody else may have.
+    pub(crate) fn bytes(&self) -> [u8; 32] {
+        self.0
+    }
+
     /// What is told of `secret`.
     #[must_use]
     pub fn facts(&self, secret: &[u8]) -> Facts {

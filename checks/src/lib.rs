@@ -4,6 +4,7 @@
 //! [`collector::Context`], and write only through their [`collector::Output`]; the harness in [`mod@run`]
 //! schedules, limits, retries, times and records them.
 
+pub mod agent;
 pub mod cluster;
 pub mod collector;
 pub mod collectors;
@@ -13,6 +14,7 @@ pub mod host;
 mod keyed;
 mod pod_log;
 pub mod run;
+mod started_pod;
 mod temporary;
 #[cfg(test)]
 mod testing;

@@ -206,6 +206,7 @@ pub(crate) fn context(cluster: Option<Cluster>) -> Context {
         logs_since: None,
         run_id: "test".into(),
         salt: Salt::default(),
+        agent_image: None,
         cleanups: Cleanups::default(),
     }
 }
@@ -406,12 +407,34 @@ async fn collect_into(
         .find(|kind| kind.name == name)
         .expect("a registered kind");
     let parsed = (kind.parse)(config, &Meta::default()).unwrap();
-    let plan = [Planned {
+    let planned = Planned {
         kind,
         collector: parsed.config.into(),
         requested: true,
         excluded: false,
-    }];
+    };
+    collect_plan(archive, context, planned, settings, stop).await
+}
+
+/// As [`collect`], for a collector that no specification made.
+pub(crate) async fn collect_planned(
+    context: &Context,
+    planned: Planned,
+    settings: &Settings,
+    stop: &Stop,
+) -> Collected {
+    let archive = |file, options| ArchiveWriter::unredacted(file, options).unwrap();
+    collect_plan(archive, context, planned, settings, stop).await
+}
+
+async fn collect_plan(
+    archive: impl FnOnce(Box<dyn ArchiveFile>, WriterOptions) -> ArchiveWriter,
+    context: &Context,
+    planned: Planned,
+    settings: &Settings,
+    stop: &Stop,
+) -> Collected {
+    let plan = [planned];
     let options = WriterOptions::new("bundle", 0, Arc::new(MemorySpool), Arc::new(Inline));
     let file = MemoryFile::default();
     let archive = Arc::new(archive(Box::new(file.clone()), options));

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use super::connection::Connection;
 use super::load::{self, World};
-use super::own::{Collecting, FailOn, Format, Global, Output};
+use super::own::{Agent, Collecting, FailOn, Format, Global, Output};
 use super::{Done, Failure, block_on, print, say};
 use crate::exit::Exit;
 use crate::pipeline::{self, Run};
@@ -57,6 +57,7 @@ pub(super) struct Job<'a> {
     pub(super) plan: &'a Plan,
     pub(super) namespace: Option<String>,
     pub(super) redactor: Option<Redactor>,
+    pub(super) agent_image: Option<checks::agent::Image>,
     pub(super) output: PathBuf,
     pub(super) since: Option<Timestamp>,
     pub(super) deadline: Option<Duration>,
@@ -99,6 +100,7 @@ pub(super) fn own(kind: Kind, flags: Collecting, global: &Global) -> Done {
             plan: &plan,
             namespace: global.connection.namespace.clone(),
             redactor,
+            agent_image: flags.agent.image(),
             output,
             since,
             deadline: Some(deadline).filter(|deadline| !deadline.is_zero()),
@@ -221,6 +223,7 @@ pub(super) fn dropin(flags: &Dropin) -> Done {
             plan: &plan,
             namespace: flags.connection.namespace.clone(),
             redactor,
+            agent_image: Agent::default().image(),
             output: dropin_output(kind, flags.bundle.as_deref()),
             since,
             deadline: None,
@@ -321,6 +324,7 @@ pub(super) async fn run(job: Job<'_>) -> Result<Ran, Failure> {
         logs_since: job.since,
         run_id: run_id(),
         salt: Salt::default(),
+        agent_image: job.agent_image,
         cleanups: checks::collector::Cleanups::default(),
     };
     let report = pipeline::run(
@@ -406,7 +410,7 @@ fn run_id() -> String {
 }
 
 /// The first signal ends the run with what is there; the second ends the program.
-fn listen(stop: &Stop) -> anyhow::Result<()> {
+pub(super) fn listen(stop: &Stop) -> anyhow::Result<()> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

@@ -93,6 +93,7 @@ async fn preflight(
         plan: &plan,
         namespace: None,
         redactor: Some(load::compile(Profile::Standard, &[])?),
+        agent_image: None,
         output,
         since: None,
         deadline: Some(std::time::Duration::from_mins(2)),

@@ -1,6 +1,7 @@
 //! The command line. The name it is called by decides which one: `assay` (and `kubectl-assay`) is ours;
 //! `preflight`, `support-bundle` and their `kubectl-` forms take troubleshoot's flags and give its output.
 
+mod agent;
 mod analyze;
 mod collect;
 mod connection;

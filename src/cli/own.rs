@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::connection::Connection;
-use super::{Done, analyze, collect, demo, packs, redact, reference, serve};
+use super::{Done, agent, analyze, collect, demo, packs, redact, reference, serve};
 
 /// Preflight checks and support bundles for software that runs in other people's Kubernetes clusters.
 #[derive(Debug, Parser)]
@@ -68,6 +68,9 @@ enum Command {
         after_help = "Example: assay packs gpu > gpu.yaml\n         assay preflight pack:gpu"
     )]
     Packs(packs::Arguments),
+    /// Run one collector in a pod and print its bundle; started by `preflight` and `collect`
+    #[command(hide = true)]
+    Agent(agent::Arguments),
     /// Print the JSON Schema of specs
     #[command(after_help = "Example: assay schema > schema.json")]
     Schema,
@@ -89,6 +92,8 @@ pub(super) struct Collecting {
     /// Longest time for the whole run; what is there by then is bundled and judged
     #[arg(long, value_name = "DURATION", default_value = "15m")]
     pub(super) deadline: String,
+    #[command(flatten)]
+    pub(super) agent: Agent,
     /// Collect logs since this time (RFC 3339)
     #[arg(long, value_name = "TIME", conflicts_with = "since")]
     pub(super) since_time: Option<String>,
@@ -109,6 +114,33 @@ pub(super) struct Collecting {
         hide_short_help = true
     )]
     pub(super) collect_without_permissions: bool,
+}
+
+/// How pods of this program are made, for collectors with `from: pod`.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Pods")]
+pub(super) struct Agent {
+    /// Image of assay for collectors with `from: pod` [default: the environment's `ASSAY_AGENT_IMAGE`]
+    #[arg(long, value_name = "IMAGE")]
+    pub(super) agent_image: Option<String>,
+    /// Secret to pull that image with, in the namespace of the pod
+    #[arg(long, value_name = "SECRET")]
+    pub(super) agent_pull_secret: Option<String>,
+}
+
+impl Agent {
+    /// The image that is named by flag, environment, or whoever built this program.
+    pub(super) fn image(self) -> Option<checks::agent::Image> {
+        let environment = || std::env::var("ASSAY_AGENT_IMAGE").ok();
+        let built_in = || option_env!("ASSAY_AGENT_IMAGE").map(str::to_owned);
+        let given = |name: &String| !name.is_empty();
+        let name = self.agent_image.filter(given);
+        let name = name.or_else(|| environment().filter(given));
+        Some(checks::agent::Image {
+            name: name.or_else(|| built_in().filter(given))?,
+            pull_secret: self.agent_pull_secret.filter(given),
+        })
+    }
 }
 
 /// How a report is printed and when it fails.
@@ -198,6 +230,7 @@ pub(super) fn run(arguments: Arguments) -> Done {
         Command::Redact(flags) => redact::run(&flags, &global),
         Command::Serve(flags) => serve::run(&flags, &global),
         Command::Demo(flags) => demo::run(&flags, &global),
+        Command::Agent(flags) => agent::run(&flags),
         Command::Explain(flags) => reference::explain(&flags),
         Command::Packs(flags) => packs::run(&flags),
         Command::Schema => reference::schema(),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use analyzers::Check;
+use checks::agent;
 use checks::run::Planned;
 use serde_json::{Map, Value, json};
 use syntax::yaml::{self, Content, Node, Position};
@@ -380,7 +381,7 @@ fn planned(entry: &Entry, requested: bool) -> Planned {
     match parsed {
         Ok((kind, collector)) => Planned {
             kind,
-            collector: Arc::from(collector),
+            collector: agent::placed(kind, entry.collector_meta(), Arc::from(collector)),
             requested,
             excluded: entry.excluded,
         },

@@ -1,15 +1,19 @@
 //! Tests on a real node: kubelet, containerd and runc run what the tests apply. Run by `cargo xtask test`.
 //!
-//! To add a scenario: a file here, its `mod` line below, and in each test a `Cluster` with a name of its own. The one
-//! image on the node is `localhost/busybox:1`, with `imagePullPolicy: Never`.
+//! To add a scenario: a file here, its `mod` line below, and in each test a `Cluster` with a name of its own. The
+//! images on the node are `localhost/busybox:1`, with `imagePullPolicy: Never`, and `localhost/assay:1`, the binary under
+//! test.
 #![allow(
     dead_code,
     reason = "the fixture is shared by two test binaries; each takes a part of it"
 )]
 
+mod agent;
 mod collect;
 mod exec;
 #[path = "../live/fixture.rs"]
 mod fixture;
+#[path = "../live/postgres/server.rs"]
+mod postgres;
 mod rig;
 mod run_pod;

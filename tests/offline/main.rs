@@ -5,6 +5,7 @@
     reason = "a test's failure is a panic"
 )]
 
+mod agent;
 mod bad_input;
 mod command_line;
 mod dropin;

@@ -187,9 +187,10 @@ impl ApiError {
         };
         let continue_token = Some(status.metadata.r#continue).filter(|token| !token.is_empty());
         let causes = &status.details.causes;
-        let reason = match causes.iter().any(|cause| cause.reason == NOT_COLLECTED) {
-            true => NOT_COLLECTED.to_owned(),
-            false => status.reason,
+        let reason = if causes.iter().any(|cause| cause.reason == NOT_COLLECTED) {
+            NOT_COLLECTED.to_owned()
+        } else {
+            status.reason
         };
         Self::new(
             request,

@@ -19,6 +19,7 @@ host    all  nohost     127.0.0.1/32 reject
 hostssl all  tlsonly    127.0.0.1/32 scram-sha-256
 hostssl all  certified  127.0.0.1/32 cert
 host    all  app,limited,other,bouncer 127.0.0.1/32 scram-sha-256
+host    all  app        10.88.0.0/24 scram-sha-256
 ";
 
 const ROLES: &str = "
@@ -81,7 +82,7 @@ impl Postgres {
         assert!(made.expect("initdb starts").success());
         server.make_certificates();
         let settings = format!(
-            "listen_addresses = '127.0.0.1'
+            "listen_addresses = '*'
 port = {}
 unix_socket_directories = '{}'
 max_connections = {SLOTS}

@@ -1,4 +1,5 @@
-//! Container images for the real node, assembled by hand: an OCI layout in a tar, busybox and nothing else.
+//! Container images for the real node, assembled by hand: an OCI layout in a tar, with busybox and nothing else, or
+//! with the `assay` that was built beside this program.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::cache;
-use crate::command::output;
+use crate::command::{output, run};
 
 /// The image that holds a pod's namespaces.
 pub(super) const PAUSE: &str = "localhost/pause:1";
@@ -24,14 +25,20 @@ const PAUSE_COMMAND: &[&str] = &[
     "trap 'exit 0' TERM INT; while :; do sleep 86400 & wait; done",
 ];
 
-/// Writes both images as archives that `ctr images import` reads.
+/// The image of the `assay` that the tests drive, with what it is linked with.
+const ASSAY: &str = "localhost/assay:1";
+
+/// Writes the images as archives that `ctr images import` reads.
 pub(super) fn write_all(folder: &Path) -> Result<Vec<PathBuf>> {
-    let layer = layer()?;
+    let busybox = layer()?;
+    let mut images = vec![(PAUSE, PAUSE_COMMAND, &busybox), (BUSYBOX, &[], &busybox)];
+    let assay = assay_layer(folder)?;
+    images.extend(assay.iter().map(|layer| (ASSAY, &[][..], layer)));
     let mut archives = Vec::new();
-    for (name, entrypoint) in [(PAUSE, PAUSE_COMMAND), (BUSYBOX, &[])] {
+    for (name, entrypoint, layer) in images {
         let file = name.replace(['/', ':'], "-");
         let path = folder.join(format!("{file}.tar"));
-        write_layout(&path, name, entrypoint, &layer)
+        write_layout(&path, name, entrypoint, layer)
             .with_context(|| format!("failed to write the image {name}"))?;
         archives.push(path);
     }
@@ -79,6 +86,36 @@ fn layer() -> Result<Vec<u8>> {
         tar.append_link(&mut header, format!("bin/{applet}"), "busybox")?;
     }
     Ok(tar.into_inner()?)
+}
+
+/// The file system of the `assay` beside this program: itself without symbols, and its libraries where it looks for
+/// them. Nothing where none was built.
+fn assay_layer(folder: &Path) -> Result<Option<Vec<u8>>> {
+    let program = std::env::current_exe()?.with_file_name("assay");
+    if !program.exists() {
+        return Ok(None);
+    }
+    let stripped = folder.join("assay");
+    run(Command::new("strip").arg("-o").arg(&stripped).arg(&program))?;
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut add = |path: &str, file: &Path| {
+        let bytes = fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
+        let mut header = tar::Header::new_ustar();
+        header.set_mode(0o755);
+        header.set_size(bytes.len() as u64);
+        tar.append_data(&mut header, path, bytes.as_slice())
+            .with_context(|| format!("failed to add {path}"))
+    };
+    add("bin/assay", &stripped)?;
+    // `libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x…)`, `/lib64/ld-linux-x86-64.so.2 (0x…)`
+    let linked = output(Command::new("ldd").arg(&program))?;
+    for library in linked
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'))
+    {
+        add(library.trim_start_matches('/'), Path::new(library))?;
+    }
+    Ok(Some(tar.into_inner()?))
 }
 
 fn write_layout(path: &Path, name: &str, entrypoint: &[&str], layer: &[u8]) -> Result<()> {

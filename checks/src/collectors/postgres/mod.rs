@@ -7,10 +7,11 @@ use bundle::collected::postgres::{
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use syntax::config::{self, ConfigError, Parsed};
 use tokio::time::timeout;
 
+use crate::agent::{From, Place};
 use crate::collector::{
     CollectError, Collector, CollectorKind, Context, Meta, Output, Permission, Scope,
 };
@@ -59,6 +60,9 @@ log holds it.
 
 Each step has `connect_timeout` of the connection string, else 10 seconds; all together `timeout`, else a minute.
 
+With `from: pod` the connection comes from a pod of assay (`--agent-image`) in the namespace of `secret`, else in that
+of the run: what it finds holds for applications in the cluster. Secrets and files are read by the caller.
+
 # Files
 
 - `postgres/<collectorName>.json`, `postgres/postgres.json` without a name: `isConnected`, `error`, `version`, as
@@ -68,6 +72,9 @@ Each step has `connect_timeout` of the connection string, else 10 seconds; all t
 # Permissions
 
 - get secrets, the ones that `secret`, `tls.secret` and `console.secret` name; none where the spec holds everything
+
+- with `from: pod` also create, get and delete pods and secrets, get pods/log; list events, which explain why a pod
+  does not start
 
 # Example
 
@@ -105,6 +112,12 @@ struct Postgres {
     tls: TlsConfig,
     /// A connection string with which the pooler's console may be read, if that of the application may not.
     console: Option<Source>,
+    /// Where the connection comes from: this machine, or a pod in the cluster.
+    from: From,
+    /// In a pod: where the caller had the connection string from.
+    #[serde(rename = "resolvedFrom")]
+    #[schemars(skip)]
+    resolved_from: String,
     /// How long all of it may take, as `30s`. A minute if empty.
     timeout: String,
 }
@@ -223,16 +236,78 @@ impl Collector for Named {
                 });
             }
         }
+        self.write(output, connection, &limits)
+    }
+
+    fn place(&self, namespace: Option<&str>) -> Place {
+        let secret = self.config.secret.as_ref();
+        let own = secret.map_or("", |secret| secret.namespace.as_str());
+        self.config.from.place(own, namespace)
+    }
+
+    async fn portable(
+        &self,
+        context: &Context,
+        output: &Output,
+    ) -> Result<Option<Value>, CollectError> {
+        match self.resolved(context).await {
+            Ok(config) => Ok(Some(config)),
+            Err(failure) => {
+                let mut limits = Limits::default();
+                limits.target.source = self.shown();
+                limits.failure = Some(failure);
+                self.write(output, Connection::default(), &limits)?;
+                Ok(None)
+            }
+        }
+    }
+}
+
+impl Named {
+    /// The configuration with everything in it that it names.
+    async fn resolved(&self, context: &Context) -> Result<Value, Failure> {
+        let settings = self.source.read(context).await?;
+        let texts = self.config.tls.texts(&settings, context).await?;
+        let [roots, certificate, key] = texts.map(|it| String::from_utf8_lossy(&it).into_owned());
+        let mut config = json!({
+            "uri": self.source.text(context).await?,
+            "tls": {
+                "skipVerify": self.config.tls.skip_verify,
+                "cacert": roots,
+                "clientCert": certificate,
+                "clientKey": key,
+            },
+            "timeout": self.config.timeout,
+            "resolvedFrom": format!("{}, used from a pod", self.source.shown()),
+        });
+        if let Some(console) = &self.config.console {
+            config["console"] = json!({"uri": console.text(context).await?});
+        }
+        Ok(config)
+    }
+
+    /// Where the connection string is, for people.
+    fn shown(&self) -> String {
+        match self.config.resolved_from.as_str() {
+            "" => self.source.shown(),
+            resolved => resolved.to_owned(),
+        }
+    }
+
+    fn write(
+        &self,
+        output: &Output,
+        mut connection: Connection,
+        limits: &Limits,
+    ) -> Result<(), CollectError> {
         connection.is_connected = limits.is_connected;
         if let Some(failure) = &limits.failure {
             connection.error.clone_from(&failure.message);
         }
         output.json_with(&self.connection_path()?, &connection, "")?;
-        output.json(&self.limits_path()?, &limits)
+        output.json(&self.limits_path()?, limits)
     }
-}
 
-impl Named {
     fn file_name(&self) -> &str {
         if self.name.is_empty() {
             KIND.name
@@ -257,7 +332,7 @@ impl Named {
     }
 
     async fn fill(&self, context: &Context, connection: &mut Connection, limits: &mut Limits) {
-        limits.target.source = self.source.shown();
+        limits.target.source = self.shown();
         if let Err(failure) = self.find_out(context, connection, limits).await {
             limits.failure = Some(failure);
         }
@@ -271,7 +346,7 @@ impl Named {
     ) -> Result<(), Failure> {
         let settings = self.source.read(context).await?;
         let sourced = self.config.tls.add_to(settings, context).await?;
-        limits.target = target(&sourced, self.source.shown(), &context.salt);
+        limits.target = target(&sourced, self.shown(), &context.salt);
         let wanted = wanted(&sourced)?;
         let session = connect::connect(wanted).await?;
         limits.connection = Some(session.link.clone());

@@ -108,7 +108,14 @@ impl Source {
 
     /// Gets and reads it.
     pub(super) async fn read(&self, context: &Context) -> Result<Settings, Failure> {
-        let text = match &self.secret {
+        let text = self.text(context).await?;
+        Settings::parse(&text)
+            .map_err(|error| failure(Reason::BadConnectionString, error.to_string()))
+    }
+
+    /// Gets it.
+    pub(super) async fn text(&self, context: &Context) -> Result<String, Failure> {
+        match &self.secret {
             Some(secret) if self.uri.is_empty() => {
                 let data = secret_data(context, &secret.namespace, &secret.name).await?;
                 let value = data.get(secret.key()).ok_or_else(|| {
@@ -132,12 +139,10 @@ impl Source {
                         Reason::BadConnectionString,
                         "the connection string is not UTF-8".to_owned(),
                     )
-                })?
+                })
             }
-            _ => self.uri.clone(),
-        };
-        Settings::parse(&text)
-            .map_err(|error| failure(Reason::BadConnectionString, error.to_string()))
+            _ => Ok(self.uri.clone()),
+        }
     }
 }
 
@@ -158,6 +163,29 @@ impl TlsConfig {
         settings: Settings,
         context: &Context,
     ) -> Result<Sourced, Failure> {
+        let texts = self.texts(&settings, context).await?;
+        let [roots, certificate, key] = &texts;
+        let materials = Materials::read(roots, certificate, key)
+            .map_err(|text| failure(Reason::BadConnectionString, text))?;
+        let ssl_mode = match settings.ssl_mode {
+            mode if self.skip_verify => mode.min(SslMode::Require),
+            // Authorities that are named are used, as pgx does.
+            SslMode::Require if materials.has_roots() => SslMode::VerifyCa,
+            mode => mode,
+        };
+        Ok(Sourced {
+            settings,
+            materials,
+            ssl_mode,
+        })
+    }
+
+    /// Authorities, the client's certificate and its key, wherever they are.
+    pub(super) async fn texts(
+        &self,
+        settings: &Settings,
+        context: &Context,
+    ) -> Result<[Vec<u8>; 3], Failure> {
         let mut texts = [
             self.cacert.clone(),
             self.client_cert.clone(),
@@ -192,20 +220,7 @@ impl TlsConfig {
                 failure(Reason::BadConnectionString, format!("{keyword}: {error}"))
             })?;
         }
-        let [roots, certificate, key] = &texts;
-        let materials = Materials::read(roots, certificate, key)
-            .map_err(|text| failure(Reason::BadConnectionString, text))?;
-        let ssl_mode = match settings.ssl_mode {
-            mode if self.skip_verify => mode.min(SslMode::Require),
-            // Authorities that are named are used, as pgx does.
-            SslMode::Require if materials.has_roots() => SslMode::VerifyCa,
-            mode => mode,
-        };
-        Ok(Sourced {
-            settings,
-            materials,
-            ssl_mode,
-        })
+        Ok(texts)
     }
 }
 

@@ -308,3 +308,61 @@ proptest! {
         })?;
     }
 }
+
+/// The collector with `from: pod` whose connection string is in a Secret of `shop`.
+fn from_pod() -> Box<dyn Collector> {
+    let config = json!({"from": "pod", "timeout": "20s",
+        "secret": {"namespace": "shop", "name": "db"}, "tls": {"secret": {"namespace": "shop", "name": "ca"}},
+        "console": {"secret": {"namespace": "shop", "name": "db", "key": "console"}}});
+    (KIND.parse)(&config, &Meta::default())
+        .expect("a configuration")
+        .config
+}
+
+#[tokio::test]
+async fn what_a_pod_is_told_holds_everything_that_the_configuration_names() {
+    let server = Server::start(|seen| match seen.path.as_str() {
+        "/api/v1/namespaces/shop/secrets/db" => Reply::json(json!({"data": {
+            "uri": STANDARD.encode("postgres://app:s3cret-Xq9@db.shop/app"),
+            "console": STANDARD.encode("postgres://stats@pooler.shop/pgbouncer"),
+        }})),
+        _ => Reply::json(json!({"data": {"cacert": STANDARD.encode("an authority")}})),
+    })
+    .await;
+    let collector = from_pod();
+    let namespace = "shop".to_owned();
+    assert_eq!(collector.place(None), Place::Pod { namespace });
+    let output = Output::new(crate::testing::archive());
+    let portable = collector.portable(&server.context(), &output).await;
+    let portable = portable
+        .expect("Secrets that are there")
+        .expect("a configuration");
+    assert_eq!(
+        portable,
+        json!({
+            "uri": "postgres://app:s3cret-Xq9@db.shop/app",
+            "tls": {"skipVerify": false, "cacert": "an authority", "clientCert": "", "clientKey": ""},
+            "console": {"uri": "postgres://stats@pooler.shop/pgbouncer"},
+            "timeout": "20s",
+            "resolvedFrom": "Secret shop/db, key uri, used from a pod",
+        })
+    );
+    let parsed = (KIND.parse)(&portable, &Meta::default()).expect("it is a configuration");
+    assert_eq!(parsed.ignored, [""; 0]);
+    assert_eq!(parsed.config.place(None), Place::Here);
+    assert_eq!(parsed.config.deadline(), collector.deadline());
+    assert_eq!(parsed.config.permissions(None), []);
+}
+
+#[tokio::test]
+async fn a_secret_that_is_not_there_is_the_answer_before_any_pod() {
+    let server = Server::start(|_| Reply::status(404, "NotFound", "no")).await;
+    let archive = crate::testing::archive();
+    let output = Output::new(Arc::clone(&archive));
+    let portable = from_pod().portable(&server.context(), &output).await;
+    assert_eq!(portable.expect("an answer"), None);
+    for path in from_pod().files(None) {
+        let path = BundlePath::new(&path).expect("a path");
+        assert!(archive.contains(&path), "{path}");
+    }
+}

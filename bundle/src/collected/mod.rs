@@ -5,6 +5,7 @@
 //! thousand pods cost megabytes instead of hundreds. To add one: a file here with the struct, read through
 //! [`crate::Files::decoded`]. A missing field or a `null` is the type's default, as Go decodes it.
 
+pub mod admission;
 pub mod cloudnative_pg;
 pub mod cluster_version;
 pub mod credentials;

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use bundle::Files;
+use bundle::collected::admission::{LimitRange, ResourceQuota};
 use bundle::collected::scheduling::{
-    Container, LimitRange, PodSpec, PriorityClass, ResourceList, ResourceQuota, Resources,
-    RuntimeClass, Toleration,
+    Container, PodSpec, PriorityClass, ResourceList, Resources, RuntimeClass, Toleration,
 };
 use bundle::collected::{List, Object};
 use serde::de::DeserializeOwned;

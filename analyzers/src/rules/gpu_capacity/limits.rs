@@ -1,9 +1,8 @@
 //! `LimitRange` and `ResourceQuota`: what a namespace adds to pods and how many it lets in.
 
+use bundle::collected::admission::{LimitRange, LimitRangeItem, ResourceQuota};
 use bundle::collected::node::Quantity as Written;
-use bundle::collected::scheduling::{
-    Container, LimitRange, LimitRangeItem, PodSpec, ResourceList, ResourceQuota, Resources,
-};
+use bundle::collected::scheduling::{Container, PodSpec, ResourceList, Resources};
 
 use super::requests::{
     Amounts, BadQuantity, amounts, is_extended, is_pod_level, of_containers, of_pod, thousandths,

@@ -210,17 +210,17 @@ fn custom_resources_without_their_definition_name_themselves() {
 
 #[test]
 fn kinds_that_the_table_does_not_know_are_served_by_what_they_say() {
-    let resources = json!([{ "groupVersion": "node.k8s.io/v1", "resources": [
-        { "name": "runtimeclasses", "singularName": "runtimeclass", "namespaced": false, "kind": "RuntimeClass", "verbs": ["list"] },
+    let resources = json!([{ "groupVersion": "storage.k8s.io/v1", "resources": [
+        { "name": "csinodes", "singularName": "csinode", "namespaced": false, "kind": "CSINode", "verbs": ["list"] },
     ] }]);
     let api = api(&[
         ("cluster-resources/resources.json", resources.to_string()),
         (
-            "cluster-resources/runtime-classes.json",
+            "cluster-resources/csi-nodes.json",
             list(
-                "RuntimeClass",
-                "node.k8s.io/v1",
-                &[object("RuntimeClass", "node.k8s.io/v1", "", "nvidia")],
+                "CSINode",
+                "storage.k8s.io/v1",
+                &[object("CSINode", "storage.k8s.io/v1", "", "worker")],
             ),
         ),
         (
@@ -229,8 +229,8 @@ fn kinds_that_the_table_does_not_know_are_served_by_what_they_say() {
         ),
     ]);
     assert_eq!(
-        get(&api, "/apis/node.k8s.io/v1/runtimeclasses").names(),
-        ["nvidia"]
+        get(&api, "/apis/storage.k8s.io/v1/csinodes").names(),
+        ["worker"]
     );
     assert_eq!(
         api.notes().collect::<Vec<_>>(),

@@ -198,13 +198,18 @@ impl Supply {
             bounds.extend(now.role_limit.map(|limit| (limit, Bound::Role)));
             bounds.extend(now.database_limit.map(|limit| (limit, Bound::Database)));
         }
-        self.through_pooler(bounds)
+        Ok(self.least(self.through_pooler(bounds)?))
     }
 
     /// What the role can use beside those that are there now.
     pub(super) fn available(&self) -> Result<(i64, Bound), NotEvaluated> {
+        Ok(self.least(self.bounds()?))
+    }
+
+    /// Each limit that holds for the role, beside those that are there now.
+    pub(super) fn bounds(&self) -> Result<Vec<(i64, Bound)>, NotEvaluated> {
         let Some(now) = &self.now else {
-            return self.usable();
+            return self.through_pooler(vec![(self.slots, Bound::Server)]);
         };
         let mut bounds = vec![(self.slots - now.others, Bound::Server)];
         bounds.extend(now.role_limit.map(|limit| (limit, Bound::Role)));
@@ -230,7 +235,10 @@ impl Supply {
     }
 
     /// A pooler hides the server's limits behind its own: what it takes are clients.
-    fn through_pooler(&self, mut bounds: Vec<(i64, Bound)>) -> Result<(i64, Bound), NotEvaluated> {
+    fn through_pooler(
+        &self,
+        mut bounds: Vec<(i64, Bound)>,
+    ) -> Result<Vec<(i64, Bound)>, NotEvaluated> {
         match &self.pooler {
             Err(reason) => return Err(reason.clone()),
             Ok(None) => {}
@@ -240,9 +248,13 @@ impl Supply {
             }
             Ok(Some(front)) => bounds = vec![(front.clients, Bound::PoolerClients)],
         }
+        Ok(bounds)
+    }
+
+    fn least(&self, bounds: Vec<(i64, Bound)>) -> (i64, Bound) {
         let least = bounds.into_iter().min_by_key(|(limit, _)| *limit);
         // The server's own bound is always there, or the pooler's in its place.
-        Ok(least.unwrap_or((self.slots, Bound::Server)))
+        least.unwrap_or((self.slots, Bound::Server))
     }
 }
 

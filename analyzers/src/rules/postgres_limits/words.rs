@@ -81,37 +81,60 @@ impl Case {
         format!("{} slots{free} ({})", self.supply.slots, self.supply.path)
     }
 
-    /// The smallest change by which `missing` more connections fit.
+    /// The smallest change by which `missing` more connections fit: every limit that is in the way is raised.
     pub(super) fn advice(&self, missing: i64) -> String {
-        let supply = &self.supply;
-        let bound = supply.available().map_or(Bound::Server, |(_, bound)| bound);
-        let role = supply
-            .now
-            .as_ref()
-            .map_or("<role>", |now| now.role.as_str());
-        let database = supply
-            .now
-            .as_ref()
-            .map_or("<database>", |now| now.database.as_str());
-        let own_limit = |limit: Option<i64>| limit.unwrap_or_default() + missing.max(1);
-        let limits = supply.now.as_ref();
-        let raise = match bound {
-            Bound::Server if missing > 0 => format!("raise max_connections to {} (a restart), or put PgBouncer in transaction mode in front", supply.max + missing),
-            Bound::Server => "end sessions that are not needed, put PgBouncer in transaction mode in front, or raise max_connections (a restart)".to_owned(),
-            Bound::Role => format!("ALTER ROLE {role} CONNECTION LIMIT {}", own_limit(limits.and_then(|now| now.role_limit))),
-            Bound::Database => format!("ALTER DATABASE {database} CONNECTION LIMIT {}", own_limit(limits.and_then(|now| now.database_limit))),
-            Bound::PoolerClients => match &supply.pooler {
-                Ok(Some(front)) => format!("raise max_client_conn of {} by {} (and its file descriptors)", front.name, missing.max(1)),
-                _ => "raise max_client_conn".to_owned(),
-            },
-            Bound::Pool => "use transaction mode, which shares server connections among clients, or raise default_pool_size".to_owned(),
-        };
+        let mut bounds = self.supply.bounds().unwrap_or_default();
+        if bounds.iter().any(|(_, bound)| *bound == Bound::Pool) {
+            // In transaction mode clients share what the server gives.
+            bounds.retain(|(_, bound)| *bound != Bound::Server);
+        }
+        bounds.sort_by_key(|(limit, bound)| (*bound == Bound::Server, *limit));
+        let least = bounds.iter().map(|(limit, _)| *limit).min();
+        let wanted = least.unwrap_or(self.supply.slots) + missing.max(1);
+        let steps: Vec<String> = bounds
+            .into_iter()
+            .filter(|(limit, _)| *limit < wanted)
+            .map(|(limit, bound)| self.raise(bound, wanted - limit, missing > 0))
+            .collect();
+        let raise = steps.join(" and ");
         if let Some(smaller) = self.smaller_pools(missing) {
             return format!("Either {smaller}, or {raise}.");
         }
         let mut letters = raise.chars();
         let first = letters.next().map(|letter| letter.to_ascii_uppercase());
         first.into_iter().chain(letters).chain(['.']).collect()
+    }
+
+    /// How a limit is raised by `short`. Where nobody said how much is wanted, `is_known` is false.
+    fn raise(&self, bound: Bound, short: i64, is_known: bool) -> String {
+        let supply = &self.supply;
+        let now = supply.now.as_ref();
+        let role = now.map_or("<role>", |now| now.role.as_str());
+        let database = now.map_or("<database>", |now| now.database.as_str());
+        let more = |limit: Option<i64>| limit.unwrap_or_default() + short;
+        match bound {
+            Bound::Server if is_known => format!(
+                "raise max_connections to {} (a restart), or put PgBouncer in transaction mode in front",
+                supply.max + short
+            ),
+            Bound::Server => "end sessions that are not needed, put PgBouncer in transaction mode in front, or raise max_connections (a restart)".to_owned(),
+            Bound::Role => format!(
+                "ALTER ROLE {role} CONNECTION LIMIT {}",
+                more(now.and_then(|now| now.role_limit))
+            ),
+            Bound::Database => format!(
+                "ALTER DATABASE {database} CONNECTION LIMIT {}",
+                more(now.and_then(|now| now.database_limit))
+            ),
+            Bound::PoolerClients => match &supply.pooler {
+                Ok(Some(front)) => format!(
+                    "raise max_client_conn of {} by {short} (and its file descriptors)",
+                    front.name
+                ),
+                _ => "raise max_client_conn".to_owned(),
+            },
+            Bound::Pool => "use transaction mode, which shares server connections among clients, or raise default_pool_size".to_owned(),
+        }
     }
 
     /// By how much the pools of the largest client must shrink, where that is enough.

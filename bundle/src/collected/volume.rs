@@ -1,4 +1,4 @@
-//! Pods, claims, volumes and classes as a backup sees them: `cluster-resources/pods/<namespace>.json`, `…/pvcs/…`,
+//! Claims, volumes and their classes, and pods as a backup sees them: `cluster-resources/pods/<namespace>.json`, `…/pvcs/…`,
 //! `…/pvs.json`, and the custom resource `volumesnapshotclasses.snapshot.storage.k8s.io`.
 
 use std::collections::BTreeMap;
@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::scheduling::NodeSelector;
 use super::velero::time;
 use super::{Metadata, or_default};
 
@@ -141,38 +142,57 @@ pub struct Terminated {
     pub finished_at: Option<Timestamp>,
 }
 
-/// `PersistentVolumeClaim`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+/// `cluster-resources/pvcs/<namespace>.json`: a `PersistentVolumeClaim`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub struct Claim {
+pub struct PersistentVolumeClaim {
     /// Name, namespace, labels, annotations.
     pub metadata: Metadata,
-    /// Which volume.
-    pub spec: ClaimSpec,
+    /// What it asks for, and which volume it has.
+    pub spec: PersistentVolumeClaimSpec,
+    /// Whether it has one.
+    pub status: PersistentVolumeClaimStatus,
 }
 
 /// `PersistentVolumeClaimSpec`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct ClaimSpec {
+pub struct PersistentVolumeClaimSpec {
     /// The volume it is bound to, empty while it is pending.
+    #[serde(deserialize_with = "or_default")]
     pub volume_name: String,
+    /// The storage class.
+    #[serde(deserialize_with = "or_default")]
+    pub storage_class_name: String,
+    /// `ReadWriteOnce` and its kin.
+    #[serde(deserialize_with = "or_default")]
+    pub access_modes: Vec<String>,
 }
 
-/// `PersistentVolume`.
+/// `PersistentVolumeClaimStatus`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub struct Volume {
-    /// Name, labels, annotations.
-    pub metadata: Metadata,
-    /// Where its data is.
-    pub spec: VolumeSpec,
+pub struct PersistentVolumeClaimStatus {
+    /// `Bound`.
+    pub phase: String,
 }
 
-/// `PersistentVolumeSpec`: which of the sources is there.
+/// `cluster-resources/pvs.json`: a `PersistentVolume`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct PersistentVolume {
+    /// Name, annotations, and labels that may say its zone.
+    pub metadata: Metadata,
+    /// Where its data is.
+    pub spec: PersistentVolumeSpec,
+}
+
+/// `PersistentVolumeSpec`: which of the sources is there, and from where it can be reached.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct VolumeSpec {
+pub struct PersistentVolumeSpec {
+    /// The nodes from which it can be reached.
+    pub node_affinity: Option<VolumeNodeAffinity>,
     /// A CSI driver's.
     pub csi: Option<CsiSource>,
     /// A folder of a node.
@@ -183,6 +203,14 @@ pub struct VolumeSpec {
     pub gce_persistent_disk: Option<Value>,
     /// Microsoft's, of the time before CSI.
     pub azure_disk: Option<Value>,
+}
+
+/// `VolumeNodeAffinity`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct VolumeNodeAffinity {
+    /// What must hold.
+    pub required: Option<NodeSelector>,
 }
 
 /// `CSIPersistentVolumeSource`.

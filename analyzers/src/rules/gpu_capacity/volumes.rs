@@ -3,9 +3,8 @@
 use bundle::Files;
 use bundle::collected::List;
 use bundle::collected::node::Node;
-use bundle::collected::scheduling::{
-    Binding, NodeSelector, PersistentVolume, PersistentVolumeClaim, PodSpec,
-};
+use bundle::collected::scheduling::{Binding, NodeSelector, PodSpec};
+use bundle::collected::volume::{PersistentVolume, PersistentVolumeClaim};
 
 use super::Unsure;
 use super::constraints::selector_matches;

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::collected::velero::BackupSpec;
-use bundle::collected::volume::{Claim, Pod, PodVolume, SnapshotClass, Volume};
+use bundle::collected::volume::{
+    PersistentVolume, PersistentVolumeClaim, Pod, PodVolume, SnapshotClass,
+};
 use serde_json::Value;
 use syntax::selector::LabelSelector;
 
@@ -37,7 +39,7 @@ pub(super) struct Plan<'a> {
 
 /// What the volumes of a cluster are like.
 pub(super) struct Storage {
-    pub(super) volumes: BTreeMap<String, Volume>,
+    pub(super) volumes: BTreeMap<String, PersistentVolume>,
     /// None where the API of snapshots does not exist.
     pub(super) classes: Result<Vec<SnapshotClass>, NotEvaluated>,
     /// Providers that have a snapshot location.
@@ -62,7 +64,7 @@ pub(super) struct Look<'a> {
     pub(super) scene: &'a Scene<'a>,
     pub(super) storage: &'a Storage,
     pub(super) plans: &'a [Plan<'a>],
-    pub(super) claims: BTreeMap<String, Claim>,
+    pub(super) claims: BTreeMap<String, PersistentVolumeClaim>,
 }
 
 impl Look<'_> {
@@ -72,7 +74,7 @@ impl Look<'_> {
         &self,
         pod: &Pod,
         volume: &PodVolume,
-    ) -> Option<(String, Option<&Claim>)> {
+    ) -> Option<(String, Option<&PersistentVolumeClaim>)> {
         let pod_name = &pod.metadata.name;
         let name = match (&volume.persistent_volume_claim, &volume.ephemeral) {
             (Some(source), _) => Some(source.claim_name.clone()),
@@ -108,7 +110,7 @@ impl Look<'_> {
         &self,
         pod: &Pod,
         volume: &PodVolume,
-        claim: Option<&Claim>,
+        claim: Option<&PersistentVolumeClaim>,
         drivers: &mut BTreeSet<String>,
     ) -> Cover {
         self.best(|plan| {
@@ -141,7 +143,11 @@ impl Look<'_> {
         })
     }
 
-    pub(super) fn of_claim(&self, claim: &Claim, drivers: &mut BTreeSet<String>) -> Cover {
+    pub(super) fn of_claim(
+        &self,
+        claim: &PersistentVolumeClaim,
+        drivers: &mut BTreeSet<String>,
+    ) -> Cover {
         self.best(|plan| {
             if let Some(cover) = undecided(plan, "persistentvolumeclaims") {
                 return cover;
@@ -162,7 +168,7 @@ impl Look<'_> {
         &self,
         pod: &Pod,
         volume: &PodVolume,
-        claim: Option<&Claim>,
+        claim: Option<&PersistentVolumeClaim>,
         plan: &Plan<'_>,
     ) -> Option<Cover> {
         let named = |annotation: &str| {
@@ -196,13 +202,13 @@ impl Look<'_> {
         Some(Cover::Files)
     }
 
-    fn volume(&self, claim: &Claim) -> Option<&Volume> {
+    fn volume(&self, claim: &PersistentVolumeClaim) -> Option<&PersistentVolume> {
         self.storage.volumes.get(&claim.spec.volume_name)
     }
 
     fn by_snapshot(
         &self,
-        claim: &Claim,
+        claim: &PersistentVolumeClaim,
         mounted: Option<(&Pod, &PodVolume)>,
         plan: &Plan<'_>,
         drivers: &mut BTreeSet<String>,
@@ -276,7 +282,7 @@ impl Look<'_> {
 }
 
 /// How the pods that mount a claim ask for a backup by files.
-fn annotation(claim: &Claim, mounted: Option<(&Pod, &PodVolume)>) -> String {
+fn annotation(claim: &PersistentVolumeClaim, mounted: Option<(&Pod, &PodVolume)>) -> String {
     match mounted {
         Some((pod, volume)) => format!(
             "Annotate the pods of the workload of {} with {FILES_ANNOTATION}: {}.",

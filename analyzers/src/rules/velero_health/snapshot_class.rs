@@ -1,6 +1,6 @@
 //! The `VolumeSnapshotClass` that Velero takes for a CSI driver, and whether there is exactly one that is meant.
 
-use bundle::collected::volume::{Claim, SnapshotClass};
+use bundle::collected::volume::{PersistentVolumeClaim, SnapshotClass};
 
 use super::coverage::{Cover, Plan, Storage};
 use super::{Answers, Scene, claim, listed, object};
@@ -16,7 +16,7 @@ const DEFAULT_CLASS: &str = "snapshot.storage.kubernetes.io/is-default-class";
 pub(super) fn class_for<'a>(
     classes: &'a Result<Vec<SnapshotClass>, NotEvaluated>,
     driver: &str,
-    claim: &Claim,
+    claim: &PersistentVolumeClaim,
     plan: &Plan<'_>,
 ) -> Result<&'a SnapshotClass, Cover> {
     let classes = classes

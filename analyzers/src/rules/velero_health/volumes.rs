@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::collected::velero::{BackupSpec, VolumeSnapshotLocation};
-use bundle::collected::volume::{Claim, Pod, SnapshotClass, Volume};
+use bundle::collected::volume::{PersistentVolume, PersistentVolumeClaim, Pod, SnapshotClass};
 use bundle::collected::{List, ListOrArray};
 
 use super::coverage::{Cover, Look, Plan, Storage};
@@ -43,7 +43,7 @@ pub(super) fn judge(scene: &Scene<'_>, answers: &mut Answers) {
 }
 
 fn storage(scene: &Scene<'_>) -> Result<Storage, NotEvaluated> {
-    let volumes = document::<List<Volume>>(scene.files, "cluster-resources/pvs.json")?;
+    let volumes = document::<List<PersistentVolume>>(scene.files, "cluster-resources/pvs.json")?;
     let path = format!("{CUSTOM_RESOURCES}/volumesnapshotclasses.snapshot.storage.k8s.io.json");
     let classes = match decoded::<ListOrArray<SnapshotClass>>(scene.files, &path) {
         Ok(list) => Ok(list.items.clone()),
@@ -123,7 +123,7 @@ fn judge_namespace(
     let pods_path = format!("cluster-resources/pods/{namespace}.json");
     let claims_path = format!("cluster-resources/pvcs/{namespace}.json");
     let pods = document::<ListOrArray<Pod>>(scene.files, &pods_path)?;
-    let claims = document::<List<Claim>>(scene.files, &claims_path)?;
+    let claims = document::<List<PersistentVolumeClaim>>(scene.files, &claims_path)?;
     let plans = plans(scene, namespace)?;
     let subject = format!("volumes/{namespace}");
     if plans.is_empty() {

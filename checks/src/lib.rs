@@ -12,6 +12,7 @@ pub mod fetch;
 pub mod fingerprint;
 pub mod host;
 mod keyed;
+mod output;
 mod pod_log;
 pub mod run;
 mod started_pod;

@@ -2,7 +2,7 @@
 //! (`from: pod`).
 //!
 //! The pod writes a bundle, the caller reads a bundle. [`placed`] wraps such a collector for the harness; the
-//! wrapper makes the pod and hands it a [`request::Request`] in a Secret. In the pod [`carry_out`] runs the harness with
+//! wrapper makes the pod and hands it a `request::Request` in a Secret. In the pod [`carry_out`] runs the harness with
 //! the one collector and prints its redacted bundle (`answer.rs`), which the caller reads as it reads any stranger's,
 //! and copies into the run's.
 

@@ -4,10 +4,12 @@
 //! runs the pods and the real scheduler and controllers do their work; then `assay collect` writes the bundle, and
 //! the simulator's own objects are taken out of it.
 
+mod database;
+
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -17,6 +19,7 @@ use serde_json::{Value, json};
 use crate::command::{output, run};
 use crate::project_root;
 use crate::rig::{Lifetime, Rig};
+use database::Database;
 
 /// `cargo xtask record`
 #[derive(Debug, Args)]
@@ -112,36 +115,6 @@ spec:
     - logs: {name: logs/minio, namespace: mlops, selector: [app=minio]}
 ";
 
-/// Starts the platform's database, the tracking server's role and database in it, and eleven sessions of that role:
-/// what the collector `postgres` records. PostgreSQL refuses to run as root, so nobody is root here.
-const DATABASE: &str = r#"
-set -e
-nobody="unshare --user --map-user=65534 --map-group=65534"
-$nobody "$ASSAY_RIG_POSTGRES_17/initdb" --username owner --auth trust --no-sync --encoding UTF8 --locale C --pgdata "$1/data" >&2
-cat >> "$1/data/postgresql.conf" <<END
-unix_socket_directories = '$1'
-max_connections = 100
-superuser_reserved_connections = 3
-fsync = off
-shared_buffers = 16MB
-END
-printf 'local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n' > "$1/data/pg_hba.conf"
-$nobody "$ASSAY_RIG_POSTGRES_17/postgres" -D "$1/data" >&2 &
-server=$!
-# A fast shutdown: it ends the sessions, too.
-trap 'kill -INT $server; wait' EXIT
-sql() { psql --no-psqlrc --quiet --host "$1" --username "$2" --dbname "$3"; }
-until echo 'SELECT 1' | sql "$1" owner postgres > "$1/answers" 2>&1; do kill -0 $server; sleep 0.1; done
-echo "CREATE ROLE mlflow LOGIN PASSWORD 'brass-lantern-77' CONNECTION LIMIT 60; CREATE DATABASE mlflow OWNER mlflow;" |
-    sed 's/; /;\n/' | sql "$1" owner postgres
-for session in 1 2 3 4 5 6 7 8 9 10 11; do
-    psql --no-psqlrc --host "$1" --username mlflow --dbname mlflow --command 'SELECT pg_sleep(300)' > "$1/answers" 2>&1 &
-done
-until [ "$(echo "SELECT 'sessions', count(*) FROM pg_stat_activity WHERE usename = 'mlflow'" | sql "$1" owner postgres | grep -c 'sessions | *11')" = 1 ]; do sleep 0.1; done
-echo ready
-read -r _ || true
-"#;
-
 /// Runs the recording.
 pub(crate) fn record(task: &RecordTask) -> Result<()> {
     let root = project_root();
@@ -220,33 +193,10 @@ impl Recorder<'_> {
             ])?;
         }
         self.settle()?;
-        let database = self.database()?;
+        let database = Database::start(self.rig, self.folder)?;
         let collected = self.collect();
         database.stop()?;
         collected
-    }
-
-    /// Starts PostgreSQL inside the rig and waits until it has its sessions.
-    fn database(&self) -> Result<Database> {
-        let folder = self.folder.join("postgres");
-        fs::create_dir(&folder)?;
-        let mut child = self
-            .rig
-            .inside()
-            .command("sh")?
-            .args(["-c", DATABASE, "database"])
-            .arg(&folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("failed to start the database")?;
-        let stdout = child.stdout.take().context("its stdout is a pipe")?;
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
-        if line.trim() != "ready" {
-            bail!("the database ended before it was ready: {}", child.wait()?);
-        }
-        Ok(Database(child))
     }
 
     fn kubectl(&self, arguments: &[&str]) -> Result<String> {
@@ -408,17 +358,6 @@ impl Recorder<'_> {
             .arg("-C")
             .arg(self.folder))?;
         Ok(self.folder.join("cluster"))
-    }
-}
-
-/// The platform's database; it ends when its input does.
-struct Database(Child);
-
-impl Database {
-    fn stop(mut self) -> Result<()> {
-        drop(self.0.stdin.take());
-        self.0.wait()?;
-        Ok(())
     }
 }
 

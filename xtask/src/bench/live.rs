@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::measure::{Usage, measure};
@@ -84,6 +84,9 @@ fn run_spec(bench: &Bench, rig: &Inside, (verb, spec): (&str, &str)) -> Result<(
             "--quiet",
         ],
     )?;
+    if !usage.complete {
+        bail!("{verb} did not get everything: the row would not say what it seems to");
+    }
     let read = requests(rig)?.split_off(before);
     let packed = fs::metadata(&archive)
         .with_context(|| format!("failed to find the bundle {}", archive.display()))?

@@ -17,6 +17,8 @@ pub(super) struct Usage {
     pub(super) cpu: f64,
     /// Largest resident set, in megabytes of 10^6 bytes.
     pub(super) rss: f64,
+    /// Whether nothing was said to be missing: not exit code 5.
+    pub(super) complete: bool,
 }
 
 /// Where a program is started: on this machine, or inside a rig.
@@ -68,6 +70,7 @@ pub(super) fn measure(
         wall,
         cpu: user + system,
         rss: kibibytes * 1024.0 / 1e6,
+        complete: done.status.code() != Some(5),
     })
 }
 

@@ -57,7 +57,12 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     bench.row(Row {
         what: "server, ready",
         input: input.clone(),
-        ours: Usage { wall, cpu, rss },
+        ours: Usage {
+            wall,
+            cpu,
+            rss,
+            complete: true,
+        },
         note: "by the index".to_owned(),
         peer: None,
         budget: "≤ 100 ms; ≥ 20 × peer",
@@ -75,6 +80,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
                 wall,
                 cpu: after - before,
                 rss,
+                complete: true,
             },
             note: format!("{} answered", super::offline::megabytes(bytes)),
             peer: None,

@@ -241,6 +241,20 @@ pub struct Toleration {
     pub toleration_seconds: Option<i64>,
 }
 
+impl Toleration {
+    /// Whether it bears a taint, as the scheduler has it (`ToleratesTaint` of `k8s.io/api/core/v1`).
+    #[must_use]
+    pub fn tolerates(&self, key: &str, value: &str, effect: &str) -> bool {
+        (self.effect.is_empty() || self.effect == effect)
+            && (self.key.is_empty() || self.key == key)
+            && match self.operator.as_str() {
+                "" | "Equal" => self.value == value,
+                "Exists" => true,
+                _ => false,
+            }
+    }
+}
+
 /// `TopologySpreadConstraint`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::scheduling::Toleration;
 use super::{Metadata, or_default};
 
 /// A Deployment or a `DaemonSet`.
@@ -70,20 +71,6 @@ pub struct TemplateContainer {
     /// Its arguments.
     #[serde(deserialize_with = "or_default")]
     pub args: Vec<String>,
-}
-
-/// `Toleration`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct Toleration {
-    /// The taint's key; empty with `Exists` is every taint.
-    pub key: String,
-    /// `Equal`, the default, or `Exists`.
-    pub operator: String,
-    /// The taint's value.
-    pub value: String,
-    /// The taint's effect; empty is every effect.
-    pub effect: String,
 }
 
 /// The replica counts, under the names that a Deployment and a `DaemonSet` have for them.

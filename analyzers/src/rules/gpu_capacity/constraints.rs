@@ -10,22 +10,11 @@ use bundle::collected::scheduling::{
 /// The taint that stands for a cordon.
 pub(super) const CORDON: &str = "node.kubernetes.io/unschedulable";
 
-/// Whether a toleration bears a taint.
-pub(super) fn tolerates(toleration: &Toleration, key: &str, value: &str, effect: &str) -> bool {
-    (toleration.effect.is_empty() || toleration.effect == effect)
-        && (toleration.key.is_empty() || toleration.key == key)
-        && match toleration.operator.as_str() {
-            "" | "Equal" => toleration.value == value,
-            "Exists" => true,
-            _ => false,
-        }
-}
-
 /// Whether a pod stays off a cordoned node.
 pub(super) fn stops_at_cordon(tolerations: &[Toleration]) -> bool {
     !tolerations
         .iter()
-        .any(|it| tolerates(it, CORDON, "", "NoSchedule"))
+        .any(|it| it.tolerates(CORDON, "", "NoSchedule"))
 }
 
 /// The taints that keep a pod away.
@@ -37,7 +26,7 @@ pub(super) fn untolerated<'n>(
         matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute")
             && !tolerations
                 .iter()
-                .any(|it| tolerates(it, &taint.key, &taint.value, &taint.effect))
+                .any(|it| it.tolerates(&taint.key, &taint.value, &taint.effect))
     })
 }
 
@@ -224,7 +213,7 @@ mod tests {
             (json!({"key": "gpu", "operator": "Gt", "value": "1"}), false),
             (json!({"value": "yes"}), true),
         ] {
-            let does = tolerates(&toleration(given.clone()), "gpu", "yes", "NoSchedule");
+            let does = toleration(given.clone()).tolerates("gpu", "yes", "NoSchedule");
             assert_eq!(does, holds, "{given}");
         }
     }

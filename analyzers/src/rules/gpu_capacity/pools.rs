@@ -7,7 +7,6 @@ use bundle::collected::devices::{
 };
 use bundle::collected::scheduling::Toleration;
 
-use super::constraints::tolerates;
 use super::expression::{Expression, Subject};
 
 /// A device's place: driver, pool, name.
@@ -59,7 +58,7 @@ impl Demand<'_> {
         }
         let bears = |taint: &bundle::collected::node::Taint| {
             let mut tolerations = self.tolerations.iter();
-            tolerations.any(|it| tolerates(it, &taint.key, &taint.value, &taint.effect))
+            tolerations.any(|it| it.tolerates(&taint.key, &taint.value, &taint.effect))
         };
         let keeps_away = |taint: &&bundle::collected::node::Taint| {
             matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute")

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bundle::collected::node::{Node, PATH as NODES, Taint};
-use bundle::collected::template::{Templated, Toleration};
+use bundle::collected::node::{Node, PATH as NODES};
+use bundle::collected::scheduling::Toleration;
+use bundle::collected::template::Templated;
 use bundle::collected::volume::Pod;
 use bundle::collected::{List, ListOrArray, velero::Phased};
 use jiff::SignedDuration;
@@ -236,18 +237,8 @@ fn bears(node: &Node, tolerations: &[Toleration]) -> bool {
         .all(|taint| {
             tolerations
                 .iter()
-                .any(|toleration| tolerates(toleration, taint))
+                .any(|it| it.tolerates(&taint.key, &taint.value, &taint.effect))
         })
-}
-
-fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let effect = toleration.effect.is_empty() || toleration.effect == taint.effect;
-    let matches = if toleration.operator == "Exists" {
-        toleration.key.is_empty() || toleration.key == taint.key
-    } else {
-        toleration.key == taint.key && toleration.value == taint.value
-    };
-    effect && matches
 }
 
 /// Nodes whose pods have claims, in the application's namespaces, or which ask for a backup by files.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use bundle::{Profile, Redactor};
+use checks::collector::Writes;
 use checks::fingerprint::Salt;
 use checks::host::Host;
 use checks::run::{Planned, Settings, Stop};
@@ -58,6 +59,7 @@ pub(super) struct Job<'a> {
     pub(super) namespace: Option<String>,
     pub(super) redactor: Option<Redactor>,
     pub(super) agent_image: Option<checks::agent::Image>,
+    pub(super) writes: Writes,
     pub(super) output: PathBuf,
     pub(super) since: Option<Timestamp>,
     pub(super) deadline: Option<Duration>,
@@ -101,6 +103,7 @@ pub(super) fn own(kind: Kind, flags: Collecting, global: &Global) -> Done {
             namespace: global.connection.namespace.clone(),
             redactor,
             agent_image: flags.agent.image(),
+            writes: flags.writing.consent(),
             output,
             since,
             deadline: Some(deadline).filter(|deadline| !deadline.is_zero()),
@@ -224,6 +227,7 @@ pub(super) fn dropin(flags: &Dropin) -> Done {
             namespace: flags.connection.namespace.clone(),
             redactor,
             agent_image: Agent::default().image(),
+            writes: Writes::Refused,
             output: dropin_output(kind, flags.bundle.as_deref()),
             since,
             deadline: None,
@@ -326,6 +330,8 @@ pub(super) async fn run(job: Job<'_>) -> Result<Ran, Failure> {
         salt: Salt::default(),
         agent_image: job.agent_image,
         cleanups: checks::collector::Cleanups::default(),
+        clock: checks::clock::Clock::default(),
+        writes: job.writes,
     };
     let report = pipeline::run(
         Run {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::connection::Connection;
-use super::{Done, agent, analyze, collect, demo, packs, redact, reference, serve};
+use super::{Done, agent, analyze, collect, demo, packs, redact, reference, serve, verify};
 
 /// Preflight checks and support bundles for software that runs in other people's Kubernetes clusters.
 #[derive(Debug, Parser)]
@@ -53,6 +53,12 @@ enum Command {
         after_help = "Example: assay redact support-bundle.tar.gz -o clean.tar.gz redactors.yaml"
     )]
     Redact(redact::Arguments),
+    /// Say whether a bundle is whole, what is missing from it and why, who wrote it and when
+    #[command(
+        after_help = "Exit codes: 0 whole, 3 damaged, 5 incomplete, or nothing to prove it with.\n\n\
+                      Example: assay verify support-bundle.tar.gz"
+    )]
+    Verify(verify::Arguments),
     /// Serve a bundle as a read-only Kubernetes API for kubectl
     #[command(after_help = "Example: assay serve support-bundle.tar.gz\n         \
                             kubectl --kubeconfig ./assay-kubeconfig get pods -A -o json")]
@@ -252,6 +258,7 @@ pub(super) fn run(arguments: Arguments) -> Done {
         Command::Collect(flags) => collect::own(collect::Kind::SupportBundle, flags, &global),
         Command::Analyze(flags) => analyze::own(&flags, &global),
         Command::Redact(flags) => redact::run(&flags, &global),
+        Command::Verify(flags) => verify::run(&flags, &global),
         Command::Serve(flags) => serve::run(&flags, &global),
         Command::Demo(flags) => demo::run(&flags, &global),
         Command::Agent(flags) => agent::run(&flags),

@@ -300,7 +300,18 @@ fn metadata(pairs: &[String]) -> anyhow::Result<Vec<(String, String)>> {
 }
 
 pub(super) async fn run(job: Job<'_>) -> Result<Ran, Failure> {
-    let planned = job.plan.collectors();
+    let mut planned = job.plan.collectors();
+    let mut checks = job.plan.checks();
+    if job.writes == Writes::CleanUp {
+        planned.retain(|each| each.collector.cleans_up() && !each.excluded);
+        let kinds: BTreeSet<&str> = planned.iter().map(|each| each.kind.name).collect();
+        checks.retain(|check| check.kind.needs.iter().any(|kind| kinds.contains(kind)));
+        if planned.is_empty() {
+            return Err(Failure::spec(anyhow!(
+                "--cleanup: no collector of the spec writes to a service, so there is nothing to remove"
+            )));
+        }
+    }
     let (cluster, unreachable) = match cluster(&job, &planned).await {
         Ok(cluster) => (cluster, None),
         // What the hosts tell is not lost because the cluster does not answer.
@@ -339,7 +350,7 @@ pub(super) async fn run(job: Job<'_>) -> Result<Ran, Failure> {
             plan: planned,
             context,
             settings,
-            checks: job.plan.checks(),
+            checks,
             redactor: job.redactor,
             output: job.output,
             metadata: job.metadata,

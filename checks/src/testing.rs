@@ -17,7 +17,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::cluster::{Cluster, Timing};
-use crate::collector::{Cleanups, Context, Meta};
+use crate::clock::Clock;
+use crate::collector::{Cleanups, Context, Meta, Writes};
 use crate::fingerprint::Salt;
 use crate::host::Host;
 use crate::run::{Observer, Planned, Settings, Stop, run};
@@ -208,6 +209,8 @@ pub(crate) fn context(cluster: Option<Cluster>) -> Context {
         salt: Salt::default(),
         agent_image: None,
         cleanups: Cleanups::default(),
+        clock: Clock::default(),
+        writes: Writes::default(),
     }
 }
 

@@ -100,6 +100,8 @@ pub(super) struct Collecting {
     pub(super) deadline: String,
     #[command(flatten)]
     pub(super) agent: Agent,
+    #[command(flatten)]
+    pub(super) writing: Writing,
     /// Collect logs since this time (RFC 3339)
     #[arg(long, value_name = "TIME", conflicts_with = "since")]
     pub(super) since_time: Option<String>,
@@ -146,6 +148,28 @@ impl Agent {
             name: name.or_else(|| built_in().filter(given))?,
             pull_secret: self.agent_pull_secret.filter(given),
         })
+    }
+}
+
+/// The operator's consent to writing, beside the spec's own.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[command(next_help_heading = "Writing")]
+pub(super) struct Writing {
+    /// Let collectors that the spec allows it write to the services they probe; they remove it again
+    #[arg(long)]
+    pub(super) allow_writes: bool,
+    /// Only remove what earlier runs that were killed left in those services
+    #[arg(long, requires = "allow_writes")]
+    pub(super) cleanup: bool,
+}
+
+impl Writing {
+    pub(super) fn consent(self) -> checks::collector::Writes {
+        match (self.allow_writes, self.cleanup) {
+            (false, _) => checks::collector::Writes::Refused,
+            (true, false) => checks::collector::Writes::Allowed,
+            (true, true) => checks::collector::Writes::CleanUp,
+        }
     }
 }
 

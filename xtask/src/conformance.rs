@@ -25,6 +25,7 @@ const KINDS: &[&str] = &[
     "nodeResources",
     "postgres",
     "redact",
+    "s3Status",
     "statefulsetStatus",
     "storageClass",
     "textAnalyze",

@@ -18,6 +18,8 @@ mod log_patterns;
 mod node_resources;
 mod postgres;
 mod postgres_limits;
+mod s3;
+mod s3_status;
 mod statefulset_status;
 mod storage_class;
 mod text_analyze;
@@ -37,6 +39,8 @@ pub const KINDS: &[&AnalyzerKind] = &[
     &node_resources::KIND,
     &postgres::KIND,
     &postgres_limits::KIND,
+    &s3::KIND,
+    &s3_status::KIND,
     &statefulset_status::KIND,
     &storage_class::KIND,
     &text_analyze::KIND,

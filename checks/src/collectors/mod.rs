@@ -23,6 +23,7 @@ mod logs;
 mod memory;
 mod postgres;
 mod run_pod;
+mod s3;
 mod secret;
 mod velero;
 
@@ -36,6 +37,8 @@ pub const KINDS: &[&CollectorKind] = &[
     &logs::KIND,
     &postgres::KIND,
     &run_pod::KIND,
+    &s3::KIND,
+    &s3::status::KIND,
     &secret::KIND,
     &velero::KIND,
     &cpu::KIND,

@@ -25,6 +25,7 @@ use tokio_rustls::rustls::{
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::verifier::{Verifier, Verify, names};
+use crate::authorities;
 use crate::collector::locked;
 
 /// What ALPN calls the protocol, for TLS that begins without asking.
@@ -111,7 +112,7 @@ impl Tls {
         let roots = match verify {
             Verify::Nothing => Vec::new(),
             _ if materials.has_roots() => materials.roots.clone(),
-            _ => system_roots(),
+            _ => authorities::system(),
         };
         let verifier = Arc::new(Verifier::new(verify, roots, &provider));
         let name = ServerName::try_from(host.to_owned());
@@ -189,16 +190,6 @@ impl Tls {
             facts,
             binding,
         })
-    }
-}
-
-/// The system's authorities, or, where the machine has none, Mozilla's.
-fn system_roots() -> Vec<CertificateDer<'static>> {
-    let found = rustls_native_certs::load_native_certs().certs;
-    if found.is_empty() {
-        webpki_root_certs::TLS_SERVER_ROOT_CERTS.to_vec()
-    } else {
-        found
     }
 }
 

@@ -193,6 +193,8 @@ pub struct Context {
     pub salt: Salt,
     /// The image of this program for pods, where one is named.
     pub agent_image: Option<Image>,
+    /// `--allow-writes`: whoever started the run lets probes write to services, where the spec asks for it, too.
+    pub allow_writes: bool,
     /// What is to be undone when the collector has ended.
     pub cleanups: Cleanups,
 }

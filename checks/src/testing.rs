@@ -207,6 +207,7 @@ pub(crate) fn context(cluster: Option<Cluster>) -> Context {
         run_id: "test".into(),
         salt: Salt::default(),
         agent_image: None,
+        allow_writes: false,
         cleanups: Cleanups::default(),
     }
 }

@@ -58,6 +58,8 @@ pub(super) struct Job<'a> {
     pub(super) namespace: Option<String>,
     pub(super) redactor: Option<Redactor>,
     pub(super) agent_image: Option<checks::agent::Image>,
+    /// `--allow-writes`
+    pub(super) allow_writes: bool,
     pub(super) output: PathBuf,
     pub(super) since: Option<Timestamp>,
     pub(super) deadline: Option<Duration>,
@@ -101,6 +103,7 @@ pub(super) fn own(kind: Kind, flags: Collecting, global: &Global) -> Done {
             namespace: global.connection.namespace.clone(),
             redactor,
             agent_image: flags.agent.image(),
+            allow_writes: flags.allow_writes,
             output,
             since,
             deadline: Some(deadline).filter(|deadline| !deadline.is_zero()),
@@ -224,6 +227,8 @@ pub(super) fn dropin(flags: &Dropin) -> Done {
             namespace: flags.connection.namespace.clone(),
             redactor,
             agent_image: Agent::default().image(),
+            // The peer has no such flag, and its callers did not consent.
+            allow_writes: false,
             output: dropin_output(kind, flags.bundle.as_deref()),
             since,
             deadline: None,
@@ -325,6 +330,7 @@ pub(super) async fn run(job: Job<'_>) -> Result<Ran, Failure> {
         run_id: run_id(),
         salt: Salt::default(),
         agent_image: job.agent_image,
+        allow_writes: job.allow_writes,
         cleanups: checks::collector::Cleanups::default(),
     };
     let report = pipeline::run(

@@ -100,6 +100,9 @@ pub(super) struct Collecting {
     /// Collect logs of this last stretch, as 5m or 2h
     #[arg(long, value_name = "DURATION")]
     pub(super) since: Option<String>,
+    /// Let probes write to services where the spec asks for it; what they write they take back
+    #[arg(long)]
+    pub(super) allow_writes: bool,
     /// Do not follow a spec's `uri` to a newer spec
     #[arg(long)]
     pub(super) no_uri: bool,

@@ -35,6 +35,7 @@ pub async fn carry_out(request: &[u8], stop: &Stop, stdout: &mut impl Write) -> 
         run_id: request.run_id,
         salt: Salt::from_bytes(request.salt),
         agent_image: None,
+        allow_writes: request.allow_writes,
         cleanups: Cleanups::default(),
     };
     let settings = Settings {

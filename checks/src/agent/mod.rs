@@ -169,6 +169,7 @@ impl Collector for InPod {
             namespace: context.namespace.clone(),
             run_id: context.run_id.clone(),
             salt: context.salt.bytes(),
+            allow_writes: context.allow_writes,
             seconds: self.time().as_secs().max(1),
         };
         let pod = pod::AgentPod {

@@ -24,6 +24,9 @@ pub(super) struct Request {
     pub(super) run_id: String,
     /// The run's salt, so that fingerprints can be compared with those made outside.
     pub(super) salt: [u8; 32],
+    /// `--allow-writes` of the run.
+    #[serde(default)]
+    pub(super) allow_writes: bool,
     /// How long the collector may take.
     pub(super) seconds: u64,
 }

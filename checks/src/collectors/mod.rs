@@ -22,6 +22,7 @@ mod host_os;
 mod logs;
 mod memory;
 mod postgres;
+mod registry;
 mod run_pod;
 mod secret;
 mod velero;
@@ -35,6 +36,7 @@ pub const KINDS: &[&CollectorKind] = &[
     &exec::KIND,
     &logs::KIND,
     &postgres::KIND,
+    &registry::KIND,
     &run_pod::KIND,
     &secret::KIND,
     &velero::KIND,

@@ -5,7 +5,7 @@
 //! schedules, limits, retries, times and records them.
 
 pub mod agent;
-mod authorities;
+mod certificate;
 pub mod clock;
 pub mod cluster;
 pub mod collector;

@@ -16,6 +16,7 @@ pub mod host;
 pub mod node;
 pub mod pod;
 pub mod postgres;
+pub mod registry;
 pub mod s3;
 pub mod scaled;
 pub mod scheduling;

@@ -22,6 +22,7 @@ mod host_os;
 mod logs;
 mod memory;
 mod postgres;
+mod registry;
 mod run_pod;
 mod s3;
 mod secret;
@@ -36,6 +37,7 @@ pub const KINDS: &[&CollectorKind] = &[
     &exec::KIND,
     &logs::KIND,
     &postgres::KIND,
+    &registry::KIND,
     &run_pod::KIND,
     &s3::KIND,
     &s3::status::KIND,

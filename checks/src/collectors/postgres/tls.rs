@@ -8,7 +8,6 @@ use std::io;
 use std::sync::Arc;
 
 use bundle::collected::postgres::{Reason, Tls as TlsFacts};
-use jiff::Timestamp;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use syntax::postgres::SslMode;
 use tokio::net::TcpStream;
@@ -24,8 +23,8 @@ use tokio_rustls::rustls::{
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::verifier::{Verifier, Verify, names};
-use crate::authorities;
+use super::verifier::{Verifier, Verify};
+use crate::certificate::{names, system_roots, time};
 use crate::collector::locked;
 
 /// What ALPN calls the protocol, for TLS that begins without asking.
@@ -112,7 +111,7 @@ impl Tls {
         let roots = match verify {
             Verify::Nothing => Vec::new(),
             _ if materials.has_roots() => materials.roots.clone(),
-            _ => authorities::system(),
+            _ => system_roots(),
         };
         let verifier = Arc::new(Verifier::new(verify, roots, &provider));
         let name = ServerName::try_from(host.to_owned());
@@ -191,10 +190,6 @@ impl Tls {
             binding,
         })
     }
-}
-
-fn time(seconds: i64) -> String {
-    Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
 }
 
 /// The hash of the certificate by its signature's own hash, or by SHA-256 where that is weaker.

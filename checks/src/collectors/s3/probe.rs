@@ -58,7 +58,11 @@ impl TimeSource for Clock {
 
 impl Probe {
     /// Prepares. Nothing is asked yet.
-    pub(super) fn new(settings: Settings, step: Duration, context: &Context) -> Result<Self, Failed> {
+    pub(super) fn new(
+        settings: Settings,
+        step: Duration,
+        context: &Context,
+    ) -> Result<Self, Failed> {
         let bad = |text: String| failure(Reason::BadSetting, text);
         let tls = Tls::new(&settings.authorities, settings.skip_verify).map_err(bad)?;
         let wire = Wire::new(&tls, settings.proxy.as_ref(), step, context.clock).map_err(bad)?;

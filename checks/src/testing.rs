@@ -29,6 +29,8 @@ pub(crate) struct Seen {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) query: BTreeMap<String, String>,
+    /// As it was sent: names without values are in it, too.
+    pub(crate) raw_query: String,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: String,
 }
@@ -57,6 +59,15 @@ impl Reply {
             headers: Vec::new(),
             parts: vec![Part::Bytes(body.to_string().into_bytes())],
         }
+    }
+
+    /// A document of an object storage.
+    pub(crate) fn xml(status: u16, body: &str) -> Self {
+        Self {
+            status,
+            ..Self::json(body)
+        }
+        .header("content-type", "application/xml")
     }
 
     /// Whether it is an answer that refuses.
@@ -248,6 +259,7 @@ async fn serve(
     let seen = Seen {
         method,
         path: path.to_owned(),
+        raw_query: query.to_owned(),
         query: query
             .split('&')
             .filter_map(|pair| pair.split_once('='))

@@ -35,8 +35,8 @@ const ICON: Icon = Icon {
 /// Whether the collector of the same name got an answer of success to HEAD of the bucket.
 ///
 /// # When it warns or fails
-/// `when` is `connected == true` or `connected == false`; a condition on a `version` is known and never holds, as
-/// object storages tell none. The first outcome that holds counts; without `when` it always does. The message of a
+/// `when` is `connected == true` or `connected == false`. A `version` can be compared, too, and is not known of any object
+/// storage. The first outcome that holds counts; without `when` it always does. The message of a
 /// failure with `when` is followed by what came back.
 ///
 /// # What to do
@@ -90,7 +90,7 @@ impl Analyzer for S3Status {
         let connection = Connection {
             is_connected: status.is_connected,
             error: status.error.clone(),
-            version: String::new(),
+            version: status.version.clone(),
         };
         let matched = first_match(&self.outcomes, |when| {
             super::postgres::holds(when, &connection)

@@ -22,6 +22,9 @@ pub struct Status {
     /// Why not.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub error: String,
+    /// Never there: object storages tell none. Conditions may name it all the same.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub version: String,
 }
 
 /// `s3/<name>.json`.

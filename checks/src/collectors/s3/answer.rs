@@ -140,13 +140,11 @@ impl Exchange {
             failure.region = plain(&body.region);
         }
         failure.reason = reason(answer.status, &body);
-        let message = format!(
-            "{}: {} {}: {}",
-            failure.request,
-            answer.status,
-            failure.code,
-            one_line(&body.message)
-        );
+        let mut message = format!("{}: {} {}", failure.request, answer.status, failure.code);
+        // What every server says of it says nothing of this one.
+        if failure.reason != Reason::Signature {
+            message = format!("{message}: {}", one_line(&body.message));
+        }
         (failure, message)
     }
 

@@ -108,6 +108,11 @@ impl<'a> Experiments<'a> {
         {
             return Cause::QueryChanged;
         }
+        // Beside the path this one covers the Host header only.
+        let what = "in the address, which covers the Host header and no other";
+        if self.tries(what, probe, &bare, Way::V4Presigned).await {
+            return Cause::HeaderChanged;
+        }
         if probe.settings.proxy.is_some() {
             let mut settings = probe.settings.clone();
             settings.proxy = None;
@@ -139,7 +144,13 @@ impl<'a> Experiments<'a> {
         }
         let what = "signed by version 2, which covers neither the Host header nor the query";
         if self.tries(what, probe, &plain, Way::V2Header).await {
-            return Cause::SomethingChanged;
+            // The path is covered, and right; each way that covers the Host header is refused.
+            self.found.changes.push(Change {
+                element: "header host".to_owned(),
+                sent: host(sent),
+                seen: String::new(),
+            });
+            return Cause::HostChanged;
         }
         if self.last_says("SignatureDoesNotMatch") {
             return Cause::WrongSecret;

@@ -21,12 +21,15 @@ mod answer;
 mod canonical;
 mod cleanup;
 mod explain;
+pub(super) mod location;
 mod probe;
 mod reach;
 mod reading;
 mod settings;
 mod signing;
 pub(super) mod status;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod wire;
 mod writing;

@@ -265,8 +265,9 @@ pub enum Reason {
     WritesNotAllowed,
     /// The registry takes no uploads.
     ReadOnly,
-    /// Anything else.
+    /// Anything else, and what a newer release tells apart.
     #[default]
+    #[serde(other)]
     Other,
 }
 

@@ -19,10 +19,12 @@ mod data;
 mod exec;
 mod gpu;
 mod host_os;
+mod host_registry_images;
 mod logs;
 mod memory;
 mod postgres;
 mod registry;
+mod registry_images;
 mod run_pod;
 mod secret;
 mod velero;
@@ -37,6 +39,7 @@ pub const KINDS: &[&CollectorKind] = &[
     &logs::KIND,
     &postgres::KIND,
     &registry::KIND,
+    &registry_images::KIND,
     &run_pod::KIND,
     &secret::KIND,
     &velero::KIND,
@@ -44,6 +47,7 @@ pub const KINDS: &[&CollectorKind] = &[
     &gpu::KIND,
     &host_os::KIND,
     &memory::KIND,
+    &host_registry_images::KIND,
 ];
 
 /// The resources that `clusterResources` asks for, by group and version.

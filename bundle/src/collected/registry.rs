@@ -271,8 +271,9 @@ pub enum Reason {
     WritesNotAllowed,
     /// The registry takes no uploads.
     ReadOnly,
-    /// Anything else.
+    /// Anything else, and what a newer release tells apart.
     #[default]
+    #[serde(other)]
     Other,
 }
 

@@ -19,10 +19,12 @@ mod data;
 mod exec;
 mod gpu;
 mod host_os;
+mod host_registry_images;
 mod logs;
 mod memory;
 mod postgres;
 mod registry;
+mod registry_images;
 mod run_pod;
 mod s3;
 mod secret;
@@ -38,6 +40,7 @@ pub const KINDS: &[&CollectorKind] = &[
     &logs::KIND,
     &postgres::KIND,
     &registry::KIND,
+    &registry_images::KIND,
     &run_pod::KIND,
     &s3::KIND,
     &s3::status::KIND,
@@ -47,6 +50,7 @@ pub const KINDS: &[&CollectorKind] = &[
     &gpu::KIND,
     &host_os::KIND,
     &memory::KIND,
+    &host_registry_images::KIND,
 ];
 
 /// The resources that `clusterResources` asks for, by group and version.

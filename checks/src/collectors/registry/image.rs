@@ -62,6 +62,31 @@ pub(super) struct Walk<'a> {
     pub(super) repositories: Once<(String, String), bool>,
 }
 
+impl<'a> Walk<'a> {
+    /// Without mirrors, for all platforms, by HTTPS.
+    pub(super) fn new(
+        registries: &'a Registries,
+        credentials: &'a [Credential],
+        trust: Arc<Trust>,
+    ) -> Self {
+        Self {
+            registries,
+            rules: &[],
+            credentials,
+            platforms: &[],
+            in_clear: &[],
+            trust,
+            trusts: Mutex::default(),
+            outcomes: Mutex::default(),
+            manifests: Once::default(),
+            heads: Once::default(),
+            blobs: Once::default(),
+            configs: Once::default(),
+            repositories: Once::default(),
+        }
+    }
+}
+
 impl Walk<'_> {
     /// Walks the way to one image.
     pub(super) async fn image(&self, asked: &Asked) -> Image {
@@ -120,6 +145,33 @@ impl Walk<'_> {
             }
         }
         image
+    }
+
+    /// Whether there is a manifest, by troubleshoot's rule: only what the registry itself calls unknown is missing. Where
+    /// HTTPS is not to be had the registry is asked in clear, as containers/image does without verification.
+    pub(super) async fn exists(&self, asked: &Asked) -> Result<bool, Failure> {
+        let reference = ImageReference::parse(&asked.image).map_err(|error| Failure {
+            message: format!("{:?} is no reference to an image: {error}", asked.image),
+            reason: Reason::BadReference,
+            ..Failure::default()
+        })?;
+        let clear = [reference.host.clone()];
+        let mut first = None;
+        for in_clear in [&[][..], &clear[..]] {
+            let (places, _) = places(&[], &reference, in_clear);
+            for place in &places {
+                let repository = self.repository(place, &reference, asked)?;
+                match self.manifest(&repository, reference.reference()).await {
+                    Ok(_) => return Ok(true),
+                    Err(failure) if failure.code == "MANIFEST_UNKNOWN" => return Ok(false),
+                    Err(failure) if failure.stage > Stage::Api => return Err(failure),
+                    Err(failure) => {
+                        first.get_or_insert(failure);
+                    }
+                }
+            }
+        }
+        Err(first.unwrap_or_default())
     }
 
     /// Starts an upload in a repository and cancels it.

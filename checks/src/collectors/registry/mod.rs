@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,6 +30,7 @@ mod link;
 mod manifest;
 mod mirrors;
 mod once;
+pub(super) mod peer;
 mod proxy;
 mod push;
 mod repository;
@@ -371,19 +372,10 @@ impl Named {
         };
         let registries = Registries::new(limits, Proxies::new(&self.config.proxy));
         let walk = Walk {
-            registries: &registries,
             rules: &resolved.rules,
-            credentials: &resolved.credentials,
             platforms: &resolved.platforms,
             in_clear: &self.config.plain_http,
-            trust,
-            trusts: Mutex::default(),
-            outcomes: Mutex::default(),
-            manifests: once::Once::default(),
-            heads: once::Once::default(),
-            blobs: once::Once::default(),
-            configs: once::Once::default(),
-            repositories: once::Once::default(),
+            ..Walk::new(&registries, &resolved.credentials, trust)
         };
         let images = images(&walk, &resolved.images, end, self.timeout).await;
         let pushes = pushes(&walk, &resolved.pushes, context, end).await;

@@ -11,6 +11,7 @@ mod distribution;
 mod gpu_capacity;
 mod host_cpu;
 mod host_gpu;
+mod host_image_bundle;
 mod host_memory;
 mod host_os;
 mod json_compare;
@@ -45,6 +46,7 @@ pub const KINDS: &[&AnalyzerKind] = &[
     &host_cpu::KIND,
     &host_gpu::KIND,
     &host_os::KIND,
+    &host_image_bundle::KIND,
     &json_compare::HOST_KIND,
     &host_memory::KIND,
     &text_analyze::HOST_KIND,

@@ -19,6 +19,7 @@ mod data;
 mod exec;
 mod gpu;
 mod host_os;
+mod image_bundle;
 mod logs;
 mod memory;
 mod postgres;
@@ -41,6 +42,7 @@ pub const KINDS: &[&CollectorKind] = &[
     &cpu::KIND,
     &gpu::KIND,
     &host_os::KIND,
+    &image_bundle::KIND,
     &memory::KIND,
 ];
 

@@ -37,10 +37,10 @@ pub(super) fn judge(
         }
         let quantity = free.parse::<Quantity>()
             .map_err(|error| NotEvaluated::Spec(format!("{field}: {error}")))?;
-        let free = quantity.value();
+        let free = quantity.rounded_up(0).unwrap_or(i128::MAX);
         match need {
             None => answers.unknown(format!("{field}: layers were not unpacked, so their size is not known")),
-            Some(need) if i128::from(need) > i128::from(free) => {
+            Some(need) if i128::from(need) > free => {
                 short.push(format!("{what} has {}, {} is needed", bytes(u64::try_from(free).unwrap_or(0)), bytes(need)));
             }
             Some(_) => {}

@@ -176,6 +176,8 @@ mod tests {
         "cluster-resources/resources.json",
         "cluster-resources/statefulsets/shop.json",
         "cluster-resources/storage-classes.json",
+        "host-collectors/image-bundle/release/inventory.json",
+        "host-collectors/image-bundle/release/need.json",
         "host-collectors/system/cpu.json",
         "host-collectors/system/gpu.json",
         "host-collectors/system/hostos_info.json",

@@ -357,7 +357,8 @@ impl<'a> Walk<'a> {
                 continue;
             };
             leaf.blobs.push((layer.digest.clone(), blob.size));
-            if is_image {
+            // What is not the layer need not unpack to it.
+            if is_image && wrong(&what, &layer.digest, Some(layer.size), blob).is_none() {
                 let diff_id = diff_ids.and_then(|ids| ids.get(index));
                 self.diff_id(&what, blob, diff_id.map(String::as_str), node, &mut leaf);
             }
@@ -401,10 +402,8 @@ impl<'a> Walk<'a> {
     ) {
         let (size, digest) = match &blob.unpacked {
             Some(unpacked) if !unpacked.error.is_empty() => {
-                if blob.cut.is_empty() {
-                    node.problems
-                        .push((Hole::DiffId, format!("{what} does not unpack: {}", unpacked.error)));
-                }
+                node.problems
+                    .push((Hole::DiffId, format!("{what} does not unpack: {}", unpacked.error)));
                 return;
             }
             Some(unpacked) => (unpacked.size, &unpacked.digest),
@@ -473,13 +472,18 @@ impl<'a> Walk<'a> {
                 node.problems.push((Hole::Blob, format!("{what} is missing")));
                 continue;
             };
-            if syntax::image_reference::is_digest(key) {
-                node.problems.extend(wrong(&what, key, None, blob));
-            } else if !blob.cut.is_empty() {
-                node.problems.push((Hole::Cut, format!("{what} ends {}", blob.cut)));
-            }
             node.blobs.push((blob.digest.clone(), blob.size));
             leaf.blobs.push((blob.digest.clone(), blob.size));
+            // A name that is a digest is one to be kept; other names say nothing.
+            let digest = if syntax::image_reference::is_digest(key) {
+                key
+            } else {
+                &blob.digest
+            };
+            if let Some(problem) = wrong(&what, digest, None, blob) {
+                node.problems.push(problem);
+                continue;
+            }
             let diff_id = diff_ids.and_then(|ids| ids.get(index));
             self.diff_id(&what, blob, diff_id.map(String::as_str), &mut node, &mut leaf);
         }

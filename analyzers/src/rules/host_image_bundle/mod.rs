@@ -8,6 +8,7 @@ mod release;
 mod space;
 mod words;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bundle::Files;
@@ -192,6 +193,7 @@ impl Config {
         let images = model::images(inventory);
         let elsewhere = base.map(model::images).unwrap_or_default();
         let images = with_base(images, &elsewhere);
+        let mut broken = BTreeSet::new();
         if images.is_empty() {
             answers.unknown(format!("{} holds no image of a layout that is known", inventory.path));
         } else if !is_differential || base.is_some() {
@@ -199,6 +201,7 @@ impl Config {
             let walk = Walk::new(Blobs { base }, required, copies_all);
             let contents = walk.run(&images);
             complete(inventory, &images, &contents, copies_all, path, answers);
+            broken = contents.holes.broken().into_iter().map(str::to_owned).collect();
             if let Some(finding) = platforms::judge(&images, &contents, required, path) {
                 answers.say(finding);
             }
@@ -211,7 +214,13 @@ impl Config {
         }
         let wanted = Self::path(&self.collector_name, NEED);
         match document::<Need>(files, &wanted) {
-            Ok(need) => need::judge(self, &need, &images, &elsewhere, &wanted, answers),
+            Ok(need) => {
+                let state = need::State {
+                    broken: &broken,
+                    only_named: is_differential && base.is_none(),
+                };
+                need::judge(self, &need, &images, &state, &elsewhere, &wanted, answers);
+            }
             Err(reason) => answers.unknown(reason.reason().to_owned()),
         }
         Ok(())
@@ -341,10 +350,28 @@ fn complete(
 ) {
     let broken = contents.holes.broken().len();
     let observed = format!("{} images, {} blobs ({path})", images.len(), contents.blobs.len());
+    // What is missing behind the place where reading stopped is one thing, not hundreds.
+    let behind = [Hole::Image, Hole::Manifest, Hole::OtherPlatform, Hole::Blob, Hole::Link, Hole::Cut];
+    let is_cut = |kind: &Hole| inventory.damage.is_some() && behind.contains(kind);
+    if let Some(damage) = &inventory.damage
+        && broken > 0
+    {
+        let message = format!(
+            "{broken} of {} images are not complete, as far as names came: {damage}.",
+            images.len()
+        );
+        answers.say(
+            Finding {
+                observed: observed.clone(),
+                ..claim("contents", "Every image is complete", Verdict::Fail, message)
+            }
+            .with_remedy("Transfer the archive again and compare its checksum."),
+        );
+    }
     for (rows, verdict) in [(BROKEN, Verdict::Fail), (DOUBTFUL, Verdict::Warn)] {
         for (kind, subject, title, remedy) in rows {
             let (count, text) = holes(contents.holes.of(*kind));
-            if count == 0 {
+            if count == 0 || is_cut(kind) {
                 continue;
             }
             let mut message = format!("{count} found: {text}.");

@@ -100,7 +100,7 @@ pub(super) fn images(inventory: &Inventory) -> Vec<Image<'_>> {
         named.extend(saved(inventory, airgap));
     }
     for (root, store) in &inventory.stores {
-        repositories(root, store, &named, &mut images);
+        repositories(root, store, inventory, &named, &mut images);
         oci(root, store, &mut images);
         docker(root, store, inventory, &mut images);
     }
@@ -201,7 +201,13 @@ fn in_repository(reference: &ImageReference, repository: &Repository) -> Top<'st
 }
 
 /// What lies in the storage of a registry and has no name of its own yet.
-fn repositories<'a>(root: &'a str, store: &'a Store, named: &[Image<'_>], images: &mut Vec<Image<'a>>) {
+fn repositories<'a>(
+    root: &'a str,
+    store: &'a Store,
+    inventory: &Inventory,
+    named: &[Image<'_>],
+    images: &mut Vec<Image<'a>>,
+) {
     for (name, repository) in &store.repositories {
         let place = Place {
             root,
@@ -239,7 +245,9 @@ fn repositories<'a>(root: &'a str, store: &'a Store, named: &[Image<'_>], images
             }
         }
         reached.sort_unstable();
-        for digest in &repository.revisions {
+        // Where the archive ends early, the tag or the index of a manifest may be behind the end.
+        let is_whole = inventory.damage.is_none();
+        for digest in repository.revisions.iter().filter(|_| is_whole) {
             if reached.binary_search(&digest.as_str()).is_err() && !of_this(digest) {
                 push(format!("{name}@{digest}"), digest);
             }

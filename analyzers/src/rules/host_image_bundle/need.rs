@@ -10,11 +10,20 @@ use super::words::{claim, listed};
 use super::{Answers, Config};
 use crate::finding::{Finding, Verdict};
 
+/// What is known of the archive's images.
+pub(super) struct State<'a> {
+    /// The names of those with holes.
+    pub(super) broken: &'a BTreeSet<String>,
+    /// Whether none of them is here, and nobody can look.
+    pub(super) only_named: bool,
+}
+
 /// Judges every image that is wanted. `elsewhere` are the images of the archive that this one is based on.
 pub(super) fn judge(
     config: &Config,
     need: &Need,
     images: &[Image<'_>],
+    state: &State<'_>,
     elsewhere: &[Image<'_>],
     path: &str,
     answers: &mut Answers,
@@ -59,7 +68,7 @@ pub(super) fn judge(
         }
         let found = |all: &[Image<'_>]| -> BTreeSet<usize> {
             let matching = all.iter().enumerate().filter(|(_, image)| {
-                !matches!(image.top, Top::Absent(_))
+                (state.only_named || !matches!(image.top, Top::Absent(_)))
                     && (is(image, &reference) || (is_local && is_rewritten(image, local, &reference)))
             });
             matching.map(|(index, _)| index).collect()
@@ -67,10 +76,12 @@ pub(super) fn judge(
         let here = found(images);
         if here.is_empty() && found(elsewhere).is_empty() {
             missing.push(format!("{text} ({place})"));
+        } else if !here.is_empty() && here.iter().all(|index| state.broken.contains(&images[*index].name)) {
+            missing.push(format!("{text} ({place}), which is there and not complete"));
         }
         used.extend(here);
     }
-    missing_images(&missing, wanted, need, path, answers);
+    missing_images(&missing, wanted, need, state, path, answers);
     if need.given {
         let extra: Vec<&str> = images
             .iter()
@@ -96,12 +107,21 @@ pub(super) fn judge(
     }
 }
 
-fn missing_images(missing: &[String], wanted: usize, need: &Need, path: &str, answers: &mut Answers) {
+fn missing_images(
+    missing: &[String],
+    wanted: usize,
+    need: &Need,
+    state: &State<'_>,
+    path: &str,
+    answers: &mut Answers,
+) {
     let verdict = if missing.is_empty() { Verdict::Pass } else { Verdict::Fail };
-    let message = if missing.is_empty() {
+    let message = if missing.is_empty() && state.only_named {
+        format!("All {wanted} images that are wanted are among its savedImages; none of them is in it.")
+    } else if missing.is_empty() {
         format!("All {wanted} images that are wanted are in it.")
     } else {
-        format!("{} of {wanted} images that are wanted are not in it: {}.", missing.len(), listed(missing))
+        format!("{} of {wanted} images that are wanted cannot be had from it: {}.", missing.len(), listed(missing))
     };
     let from = if need.given {
         format!("{} documents of {}", need.documents, need.sources.join(", "))

@@ -13,6 +13,7 @@ pub mod collectors;
 pub mod fetch;
 pub mod fingerprint;
 pub mod host;
+mod image_archive;
 mod keyed;
 mod output;
 mod pod_log;
@@ -22,6 +23,7 @@ mod started_pod;
 mod temporary;
 #[cfg(test)]
 mod testing;
+mod text_files;
 
 pub use cluster::Cluster;
 pub use collector::{

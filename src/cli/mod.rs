@@ -2,6 +2,8 @@
 //! `preflight`, `support-bundle` and their `kubectl-` forms take troubleshoot's flags and give its output.
 
 mod agent;
+mod airgap;
+mod airgap_diff;
 mod analyze;
 mod collect;
 mod connection;

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::connection::Connection;
-use super::{Done, agent, analyze, collect, demo, packs, redact, reference, serve, verify};
+use super::{
+    Done, agent, airgap, analyze, collect, demo, packs, redact, reference, serve, verify,
+};
 
 /// Preflight checks and support bundles for software that runs in other people's Kubernetes clusters.
 #[derive(Debug, Parser)]
@@ -48,6 +50,8 @@ enum Command {
     /// Judge an existing bundle by a spec
     #[command(after_help = "Example: assay analyze --bundle support-bundle.tar.gz preflight.yaml")]
     Analyze(analyze::Arguments),
+    /// Check an archive of container images: KOTS .airgap, OCI layout, docker save, a registry's storage
+    Airgap(airgap::Arguments),
     /// Mask secrets in an existing bundle, into a new one
     #[command(
         after_help = "Example: assay redact support-bundle.tar.gz -o clean.tar.gz redactors.yaml"
@@ -257,6 +261,7 @@ pub(super) fn run(arguments: Arguments) -> Done {
         Command::Preflight(flags) => collect::own(collect::Kind::Preflight, flags, &global),
         Command::Collect(flags) => collect::own(collect::Kind::SupportBundle, flags, &global),
         Command::Analyze(flags) => analyze::own(&flags, &global),
+        Command::Airgap(flags) => airgap::run(&flags, &global),
         Command::Redact(flags) => redact::run(&flags, &global),
         Command::Verify(flags) => verify::run(&flags, &global),
         Command::Serve(flags) => serve::run(&flags, &global),

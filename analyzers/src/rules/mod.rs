@@ -11,6 +11,7 @@ mod distribution;
 mod gpu_capacity;
 mod host_cpu;
 mod host_gpu;
+mod host_image_bundle;
 mod host_memory;
 mod host_os;
 mod host_registry_images;
@@ -54,6 +55,7 @@ pub const KINDS: &[&AnalyzerKind] = &[
     &host_cpu::KIND,
     &host_gpu::KIND,
     &host_os::KIND,
+    &host_image_bundle::KIND,
     &json_compare::HOST_KIND,
     &host_memory::KIND,
     &host_registry_images::KIND,
@@ -184,6 +186,8 @@ mod tests {
         "cluster-resources/resources.json",
         "cluster-resources/statefulsets/shop.json",
         "cluster-resources/storage-classes.json",
+        "host-collectors/image-bundle/release/inventory.json",
+        "host-collectors/image-bundle/release/need.json",
         "host-collectors/registry-images/images.json",
         "host-collectors/system/cpu.json",
         "host-collectors/system/gpu.json",

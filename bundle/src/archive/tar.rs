@@ -14,18 +14,18 @@ use super::scan::{Filled, Stream};
 use crate::path::BundlePath;
 
 /// The longest extended header that is read. Names end at a few KiB.
-const MAX_EXTENSION: u64 = 1 << 20;
+pub(crate) const MAX_EXTENSION: u64 = 1 << 20;
 
 /// How many bytes the names and link targets of all members may have.
-const MAX_NAMES: usize = 256 << 20;
+pub(crate) const MAX_NAMES: usize = 256 << 20;
 
 /// What extended headers say of the next member.
 #[derive(Default)]
-struct Extensions {
-    name: Option<Vec<u8>>,
-    target: Option<Vec<u8>>,
-    size: Option<u64>,
-    sparse: bool,
+pub(crate) struct Extensions {
+    pub(crate) name: Option<Vec<u8>>,
+    pub(crate) target: Option<Vec<u8>>,
+    pub(crate) size: Option<u64>,
+    pub(crate) sparse: bool,
 }
 
 /// Lists what is in a tar stream.
@@ -227,7 +227,7 @@ impl Walker<'_> {
 }
 
 impl Extensions {
-    fn take(&mut self, kind: EntryType, body: Vec<u8>) {
+    pub(crate) fn take(&mut self, kind: EntryType, body: Vec<u8>) {
         if kind.is_gnu_longname() {
             self.name = Some(before_nul(body));
             return;
@@ -254,7 +254,7 @@ pub(crate) fn is_header(record: &[u8; RECORD]) -> bool {
 }
 
 /// A member's header and its size; nothing where the record is not a header.
-fn read_header(record: &[u8; RECORD]) -> Option<(Header, u64)> {
+pub(crate) fn read_header(record: &[u8; RECORD]) -> Option<(Header, u64)> {
     let header = Header::from_byte_slice(record).clone();
     // The checksum counts its own field as blanks.
     let sum: u32 = record.iter().map(|byte| u32::from(*byte)).sum();
@@ -283,7 +283,7 @@ fn read_extension(stream: &mut Stream<'_>, size: u64) -> Result<Option<Vec<u8>>,
 }
 
 /// A name that could be a path's.
-fn readable(name: Vec<u8>) -> Result<String, Problem> {
+pub(crate) fn readable(name: Vec<u8>) -> Result<String, Problem> {
     let refused = |name: &[u8], reason: &str| Problem::UnsafePath {
         name: String::from_utf8_lossy(&name[..name.len().min(1000)])
             .chars()

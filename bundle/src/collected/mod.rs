@@ -13,6 +13,7 @@ pub mod devices;
 pub mod event;
 pub mod gpu;
 pub mod host;
+pub mod image_bundle;
 pub mod node;
 pub mod pod;
 pub mod postgres;

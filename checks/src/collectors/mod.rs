@@ -20,6 +20,7 @@ mod exec;
 mod gpu;
 mod host_os;
 mod host_registry_images;
+mod image_bundle;
 mod logs;
 mod memory;
 mod postgres;
@@ -49,6 +50,7 @@ pub const KINDS: &[&CollectorKind] = &[
     &cpu::KIND,
     &gpu::KIND,
     &host_os::KIND,
+    &image_bundle::KIND,
     &memory::KIND,
     &host_registry_images::KIND,
 ];

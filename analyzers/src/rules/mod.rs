@@ -3,6 +3,7 @@
 
 use crate::analyzer::AnalyzerKind;
 
+mod certificates;
 mod cluster_pod_statuses;
 mod cluster_version;
 mod custom_resource_definition;
@@ -32,6 +33,7 @@ mod velero_health;
 
 /// Every analyzer, sorted by scope and name.
 pub const KINDS: &[&AnalyzerKind] = &[
+    &certificates::KIND,
     &cluster_pod_statuses::KIND,
     &cluster_version::KIND,
     &custom_resource_definition::KIND,

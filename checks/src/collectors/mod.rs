@@ -11,6 +11,7 @@ use syntax::duration;
 
 use crate::collector::CollectorKind;
 
+mod certificates;
 mod cluster_info;
 mod cluster_resources;
 mod config_map;
@@ -33,6 +34,7 @@ mod velero;
 
 /// Every collector, sorted by scope and name.
 pub const KINDS: &[&CollectorKind] = &[
+    &certificates::KIND,
     &cluster_info::KIND,
     &cluster_resources::KIND,
     &config_map::KIND,

@@ -32,12 +32,30 @@ impl Case<'_> {
         if self.config.immutable {
             judgement.add(self.immutable());
         }
-        if self.report.writes.as_ref().is_some_and(|it| !it.allowed) {
-            judgement.add(Err(NotEvaluated::Unknown(
-                "writes not allowed: the spec wants them, and the run had no --allow-writes, so that only reading was tried".to_owned(),
-            )));
+        if let Some(reason) = self.untried() {
+            judgement.add(Err(reason));
         }
         judgement
+    }
+
+    /// Why what the spec wants to be written was not.
+    pub(super) fn untried(&self) -> Option<NotEvaluated> {
+        let writes = self.report.writes.as_ref()?;
+        if !writes.allowed {
+            return Some(NotEvaluated::Unknown(
+                "writes not allowed: the spec wants them, and the run had no --allow-writes, so that only reading was tried".to_owned(),
+            ));
+        }
+        let steps = self.report.steps.iter();
+        let mut skipped = steps.filter(|step| step.outcome == Outcome::Skipped);
+        let step = skipped.find(|step| {
+            let failure = step.failure.as_ref();
+            failure.is_some_and(|it| it.reason == Reason::Locked)
+        })?;
+        Some(NotEvaluated::Unknown(format!(
+            "writing was not tried: {} ({})",
+            step.message, self.path
+        )))
     }
 
     fn finding(&self, claim: &str, title: &str, verdict: Verdict, message: String) -> Finding {

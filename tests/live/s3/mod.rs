@@ -242,7 +242,7 @@ fn what_stands_in_front_and_changes_requests_is_named() {
         (ports[5], format!("client_max_body_size 1m; {}", pass(minio, "; proxy_set_header Host $http_host; proxy_http_version 1.1;"))),
     ]);
     servers.haproxy(&[
-        (ports[6], strict, "http-request replace-path (.*)%252F(.*) \\1%2F\\2"),
+        (ports[6], strict, "http-request replace-path (.*)%252F(.*) \\1%%2F\\2"),
         (ports[7], strict, "http-request del-header x-amz-trailer"),
         (ports[8], minio, "http-request set-header Expect 100-continue"),
     ]);
@@ -320,10 +320,18 @@ fn what_is_written_is_removed_by_the_run_or_by_a_later_one() {
     let cluster = Cluster::new("s3-cleanup");
     let mut servers = Servers::new();
     let minio = servers.minio().api;
+    // Writes one after the other, so that a run can be met while it writes.
+    let slow = servers::free_port();
+    servers.nginx(&[(
+        slow,
+        format!(
+            "location / {{ limit_req zone=writes burst=100; proxy_pass http://127.0.0.1:{minio}; proxy_set_header Host $http_host; }}"
+        ),
+    )]);
     let team = servers.path("minio/artifacts/team-a");
     let cases = [Case {
         lines: "writes: true\nprefix: team-a".to_owned(),
-        ..case("good", minio)
+        ..case("good", slow)
     }];
     cluster.write("spec.yaml", &spec(&cases));
     let arguments = ["collect", "spec.yaml", "--allow-writes", "--output", "bundle.tar.gz"];

@@ -143,7 +143,7 @@ impl Servers {
     pub(crate) fn nginx(&mut self, servers: &[(u16, String)]) {
         let folder = self.folder.path().display().to_string();
         let mut text = format!(
-            "daemon off;\nuser root;\npid {folder}/nginx.pid;\nerror_log {folder}/nginx-error.log;\nevents {{}}\nhttp {{\naccess_log off;\nclient_max_body_size 64m;\n"
+            "daemon off;\nuser root;\npid {folder}/nginx.pid;\nerror_log {folder}/nginx-error.log;\nevents {{}}\nhttp {{\naccess_log off;\nclient_max_body_size 64m;\nmap $request_method $writer {{ PUT $binary_remote_addr; default ''; }}\nlimit_req_zone $writer zone=writes:1m rate=1r/s;\n"
         );
         for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
             text.push_str(&format!("{kind}_temp_path {folder}/{kind};\n"));

@@ -69,7 +69,7 @@ pub(in crate::collectors) async fn ask(
             return Err(failure(Reason::BadSetting, text));
         }
         report.target = settings.target(source, &context.salt);
-        Probe::new(settings, STEP, context)
+        Probe::new(settings, "", STEP, context)
     });
     match prepared {
         Err(problem) => report.steps.push(failed(Link::Configuration, problem)),

@@ -257,7 +257,7 @@ impl S3 {
             Link::Configuration,
             format!("keys from {}", self.source()),
         ));
-        let probe = Probe::new(settings, STEP, context)?;
+        let probe = Probe::new(settings, &self.name, STEP, context)?;
         if context.writes == Writes::CleanUp {
             report.cleanup = Some(cleanup::of_earlier_runs(&probe, &self.config.wanted.foreign_prefixes, self.timeout).await);
             return Ok(());

@@ -16,7 +16,7 @@ use reqwest::Url;
 
 use super::cleanup::IsClean;
 use super::settings::{Failed, Keys, Settings, failure, shown};
-use super::signing::Draft;
+use super::signing::{Draft, sha256};
 use super::tls::Tls;
 use super::wire::{Broken, Exchange, Sent, Wire};
 use crate::clock::Clock;
@@ -31,7 +31,8 @@ pub(super) struct Probe {
     pub(super) wire: Wire,
     pub(super) clock: Clock,
     pub(super) step: Duration,
-    pub(super) run_id: String,
+    /// `.preflight-<run id>/<digits>/`: others of the same run may write beside it.
+    pub(super) own: String,
     pub(super) is_clean: IsClean,
 }
 
@@ -58,17 +59,24 @@ impl TimeSource for Clock {
 
 impl Probe {
     /// Prepares. Nothing is asked yet.
-    pub(super) fn new(settings: Settings, step: Duration, context: &Context) -> Result<Self, Failed> {
+    pub(super) fn new(
+        settings: Settings,
+        name: &str,
+        step: Duration,
+        context: &Context,
+    ) -> Result<Self, Failed> {
         let bad = |text: String| failure(Reason::BadSetting, text);
         let tls = Tls::new(&settings.authorities, settings.skip_verify).map_err(bad)?;
         let wire = Wire::new(&tls, settings.proxy.as_ref(), step, context.clock).map_err(bad)?;
+        let whose = format!("{name}\n{}\n{}", settings.endpoint, settings.bucket);
+        let digits = sha256(whose.as_bytes());
         Ok(Self {
             settings,
             tls,
             wire,
             clock: context.clock,
             step,
-            run_id: context.run_id.clone(),
+            own: format!(".preflight-{}/{}/", context.run_id, &digits[..8]),
             is_clean: IsClean::default(),
         })
     }
@@ -180,7 +188,7 @@ impl Probe {
 
     /// Below which this run writes, with a slash at its end.
     pub(super) fn folder(&self) -> String {
-        self.below(&format!(".preflight-{}/", self.run_id))
+        self.below(&self.own)
     }
 
     /// A key below the prefix.

@@ -505,7 +505,7 @@ impl Probe {
         for prefix in prefixes.iter().take(FOREIGN) {
             let folder = format!("{}/", prefix.trim_matches('/'));
             let list = Draft::list(&self.settings, &folder);
-            let key = format!("{folder}.preflight-{}", self.run_id);
+            let key = format!("{folder}{}absent", self.own);
             let read = Draft::get(&self.settings, &key, Vec::new());
             for (operation, draft) in [("list", list), ("read", read)] {
                 let exchange = self.ask(&draft, Way::V4Header).await;

@@ -1,7 +1,7 @@
 //! What applications do besides reading, each by itself, below a folder of this run.
 
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use bundle::collected::s3::{
     Foreign, Keeping, Link, Outcome, Reason, Report, Step, Way, Writes as Written,
 };
@@ -186,7 +186,12 @@ impl Probe {
     async fn multipart(&self) -> Result<String, Refused> {
         let sdk = self.sdk(Checksums::Always);
         let (bucket, key) = (&self.settings.bucket, self.key("parts"));
-        let created = sdk.create_multipart_upload().bucket(bucket).key(&key);
+        // As the transfer managers of SDKs do it.
+        let created = sdk
+            .create_multipart_upload()
+            .bucket(bucket)
+            .key(&key)
+            .checksum_algorithm(ChecksumAlgorithm::Crc32);
         let created = self.told(created.send().await)?;
         let id = created.upload_id().unwrap_or_default();
         let mut parts = Vec::new();
@@ -197,6 +202,7 @@ impl Probe {
                 .key(&key)
                 .upload_id(id)
                 .part_number(number)
+                .checksum_algorithm(ChecksumAlgorithm::Crc32)
                 .body(ByteStream::from(body))
                 .send()
                 .await;
@@ -206,7 +212,6 @@ impl Probe {
                     .part_number(number)
                     .set_e_tag(uploaded.e_tag().map(str::to_owned))
                     .set_checksum_crc32(uploaded.checksum_crc32().map(str::to_owned))
-                    .set_checksum_crc64_nvme(uploaded.checksum_crc64_nvme().map(str::to_owned))
                     .build(),
             );
         }
@@ -345,7 +350,7 @@ impl Probe {
 pub(super) fn foreign_folders(probe: &Probe, prefixes: &[String]) -> Vec<String> {
     prefixes
         .iter()
-        .map(|prefix| format!("{}/.preflight-{}/", prefix.trim_matches('/'), probe.run_id))
+        .map(|prefix| format!("{}/{}", prefix.trim_matches('/'), probe.own))
         .collect()
 }
 

@@ -44,7 +44,11 @@ pub(crate) fn broken(report: &Report) -> Option<(&Step, Failure)> {
 
 /// What broke, in words: the link, what came back, and why where that is known.
 pub(crate) fn why(step: &Step, failure: &Failure) -> String {
-    let mut text = format!("{}: {}", name(step.link), step.message.trim_end_matches('.'));
+    let mut text = format!(
+        "{}: {}",
+        name(step.link),
+        step.message.trim_end_matches('.')
+    );
     if let Some(explanation) = &failure.explanation {
         text = format!("{text}. {}", explained(explanation));
     }
@@ -63,7 +67,10 @@ fn explained(explanation: &Explanation) -> String {
         if changes.is_empty() {
             format!("{by}: {what} is changed on the way")
         } else {
-            format!("{by}: {what} is changed on the way ({})", changes.join("; "))
+            format!(
+                "{by}: {what} is changed on the way ({})",
+                changes.join("; ")
+            )
         }
     };
     match explanation.cause {

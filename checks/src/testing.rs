@@ -16,8 +16,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::cluster::{Cluster, Timing};
 use crate::clock::Clock;
+use crate::cluster::{Cluster, Timing};
 use crate::collector::{Cleanups, Context, Meta, Writes};
 use crate::fingerprint::Salt;
 use crate::host::Host;

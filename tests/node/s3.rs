@@ -65,7 +65,14 @@ spec:
         let step = steps.iter().find(|step| step["link"] == link);
         step.map(|step| step["outcome"].clone())
     };
-    for link in ["auth", "bucket", "put", "checksumTrailer", "multipart", "delete"] {
+    for link in [
+        "auth",
+        "bucket",
+        "put",
+        "checksumTrailer",
+        "multipart",
+        "delete",
+    ] {
         assert_eq!(outcome(link), Some("passed".into()), "{link}: {report:#}");
     }
     let source = "Secret node-s3/storage, used from a pod";

@@ -57,7 +57,13 @@ impl Servers {
     }
 
     /// Starts a program that sees nothing of this process' environment, and waits until it listens.
-    fn start(&mut self, program: &str, arguments: &[&str], environment: &[(&str, &str)], port: u16) {
+    fn start(
+        &mut self,
+        program: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        port: u16,
+    ) {
         let log = File::create(self.path(&format!("{program}-{port}.log"))).expect("a log");
         let child = Command::new(from_rig(&format!("ASSAY_RIG_{}", program.to_uppercase())))
             .args(arguments)
@@ -149,9 +155,7 @@ impl Servers {
             text.push_str(&format!("{kind}_temp_path {folder}/{kind};\n"));
         }
         for (port, lines) in servers {
-            text.push_str(&format!(
-                "server {{ listen 127.0.0.1:{port}; {lines} }}\n"
-            ));
+            text.push_str(&format!("server {{ listen 127.0.0.1:{port}; {lines} }}\n"));
         }
         text.push_str("}\n");
         let path = self.path("nginx.conf");
@@ -162,7 +166,9 @@ impl Servers {
 
     /// `HAProxy` with a frontend of these lines for each port.
     pub(crate) fn haproxy(&mut self, frontends: &[(u16, u16, &str)]) {
-        let mut text = "defaults\n mode http\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n".to_owned();
+        let mut text =
+            "defaults\n mode http\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n"
+                .to_owned();
         for (port, to, line) in frontends {
             text.push_str(&format!(
                 "listen p{port}\n bind 127.0.0.1:{port}\n {line}\n server s 127.0.0.1:{to}\n"
@@ -171,7 +177,12 @@ impl Servers {
         let path = self.path("haproxy.cfg");
         fs::write(&path, text).expect("a configuration");
         let port = frontends[0].0;
-        self.start("haproxy", &["-db", "-f", &path.to_string_lossy()], &[], port);
+        self.start(
+            "haproxy",
+            &["-db", "-f", &path.to_string_lossy()],
+            &[],
+            port,
+        );
     }
 }
 

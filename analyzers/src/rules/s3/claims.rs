@@ -125,7 +125,11 @@ impl Case<'_> {
         }
         let message = if step.link >= Link::List {
             // What is let in and fails at one thing is used all the same.
-            let message = format!("{} can be used in part: {}.", self.place(), why(step, &failure));
+            let message = format!(
+                "{} can be used in part: {}.",
+                self.place(),
+                why(step, &failure)
+            );
             format!("{message}{}", self.others(step))
         } else {
             let after = self.outcomes(Outcome::NotReached);
@@ -393,7 +397,7 @@ impl Case<'_> {
         let title = "What the probe wrote is gone";
         let finding = self.finding("leftovers", title, Verdict::Warn, message);
         Some(finding.with_remedy(format!(
-            "Remove it: assay collect SPEC --allow-writes --cleanup, or everything below {} by hand; the keys need s3:DeleteObject (and s3:DeleteObjectVersion) there.",
+            "Remove it: assay preflight SPEC --allow-writes --cleanup, or everything below {} by hand; the keys need s3:DeleteObject (and s3:DeleteObjectVersion) there.",
             writes.folder
         )))
     }
@@ -407,12 +411,19 @@ impl Case<'_> {
                 prefixes.push(own);
             }
         }
-        prefixes.iter().map(|prefix| self.foreign_one(prefix)).collect()
+        prefixes
+            .iter()
+            .map(|prefix| self.foreign_one(prefix))
+            .collect()
     }
 
     fn foreign_one(&self, prefix: &str) -> Result<Finding, NotEvaluated> {
         let of = |own: &str| {
-            own.split("/.preflight-").next().unwrap_or("").trim_end_matches('/') == prefix
+            own.split("/.preflight-")
+                .next()
+                .unwrap_or("")
+                .trim_end_matches('/')
+                == prefix
         };
         let operations: Vec<_> = self
             .report
@@ -452,7 +463,10 @@ impl Case<'_> {
             )));
         }
         let denied = shown(Some(true));
-        let message = format!("The prefix {prefix} of others is denied: {}.", denied.join(", "));
+        let message = format!(
+            "The prefix {prefix} of others is denied: {}.",
+            denied.join(", ")
+        );
         Ok(self.finding(&claim, &title, Verdict::Pass, message))
     }
 

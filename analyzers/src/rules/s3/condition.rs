@@ -41,7 +41,10 @@ impl Case<'_> {
             }
         };
         let value = self.fact(fact).ok_or_else(|| {
-            bad_condition(when, format!("{fact:?} is none of the facts that `assay explain s3` lists"))
+            bad_condition(
+                when,
+                format!("{fact:?} is none of the facts that `assay explain s3` lists"),
+            )
         })??;
         let is_boolean = ["true", "false"].contains(&value.as_str());
         if is_boolean && !["true", "false"].contains(&wanted) {
@@ -102,16 +105,17 @@ impl Case<'_> {
     }
 
     fn reason(&self) -> String {
-        broken(self.report)
-            .map_or_else(|| "none".to_owned(), |(_, failure)| word(&json!(failure.reason)))
+        broken(self.report).map_or_else(
+            || "none".to_owned(),
+            |(_, failure)| word(&json!(failure.reason)),
+        )
     }
 
     /// What templates may name.
     pub(super) fn fields(&self) -> Value {
         let target = &self.report.target;
-        let why = broken(self.report).map_or_else(String::new, |(step, failure)| {
-            why(step, &failure)
-        });
+        let why =
+            broken(self.report).map_or_else(String::new, |(step, failure)| why(step, &failure));
         json!({
             "Broken": self.broken(),
             "Reason": self.reason(),

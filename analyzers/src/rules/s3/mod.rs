@@ -124,6 +124,8 @@ impl Analyzer for S3 {
                 finding.title = self.title(meta);
             } else if !meta.check_name.is_empty() {
                 finding.title = format!("{}: {}", meta.check_name, finding.title);
+            } else if !self.collector_name.is_empty() {
+                finding.title = format!("{}: {}", self.collector_name, finding.title);
             }
         }
         Ok(judgement)

@@ -27,7 +27,8 @@ pub(super) struct ErrorBody {
 pub(super) fn error_body(bytes: &[u8]) -> Option<ErrorBody> {
     let text = std::str::from_utf8(bytes.get(..LONGEST).unwrap_or(bytes)).ok()?;
     let start = text.find("<Error")?;
-    let is_prolog = text[..start].trim_start().starts_with("<?xml") || text[..start].trim().is_empty();
+    let is_prolog =
+        text[..start].trim_start().starts_with("<?xml") || text[..start].trim().is_empty();
     if !is_prolog {
         return None;
     }
@@ -213,7 +214,10 @@ impl Answer {
         let kind = self.headers.get(header::CONTENT_TYPE);
         let is_html = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
         let start = self.body.trim_ascii_start();
-        is_html || start.starts_with(b"<!DOCTYPE html") || start.starts_with(b"<!doctype html") || start.starts_with(b"<html")
+        is_html
+            || start.starts_with(b"<!DOCTYPE html")
+            || start.starts_with(b"<!doctype html")
+            || start.starts_with(b"<html")
     }
 
     /// Whether it is the console of an object storage.

@@ -40,7 +40,13 @@ impl Canonical {
             .unwrap_or_default()
             .split('&')
             .filter(|pair| !pair.is_empty() && !pair.starts_with("X-Amz-Signature="))
-            .map(|pair| if pair.contains('=') { pair.to_owned() } else { format!("{pair}=") })
+            .map(|pair| {
+                if pair.contains('=') {
+                    pair.to_owned()
+                } else {
+                    format!("{pair}=")
+                }
+            })
             .collect();
         query.sort();
         let signed = match header("authorization") {
@@ -81,7 +87,11 @@ impl Canonical {
 
     /// Of the text in a server's answer.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let lines: Vec<&str> = text.trim_matches('\n').split('\n').map(|it| it.trim_end_matches('\r')).collect();
+        let lines: Vec<&str> = text
+            .trim_matches('\n')
+            .split('\n')
+            .map(|it| it.trim_end_matches('\r'))
+            .collect();
         let [method, path, query, headers @ .., signed, payload] = lines.as_slice() else {
             return None;
         };
@@ -185,7 +195,10 @@ fn differing(
             (name, value, other)
         })
         .collect();
-    found.extend(seen.into_iter().map(|(name, value)| (name, String::new(), value)));
+    found.extend(
+        seen.into_iter()
+            .map(|(name, value)| (name, String::new(), value)),
+    );
     found.retain(|(_, sent, seen)| sent != seen);
     found
 }

@@ -42,7 +42,7 @@ pub(super) fn at_end(
         let written = within(&probe, &folders, AT_END).await;
         if let Some(what) = left(&written) {
             let detail = format!(
-                "in bucket {}: {what}; remove it by assay collect --allow-writes --cleanup with the same spec",
+                "in bucket {}: {what}; remove it by the same command with --allow-writes --cleanup",
                 probe.settings.bucket
             );
             output.gap(file, GapReason::Failed, detail);
@@ -64,10 +64,16 @@ pub(super) async fn of_this_run(probe: &Probe, foreign: &[String], limit: Durati
 fn left(written: &Written) -> Option<String> {
     let mut left = Vec::new();
     if !written.remaining_keys.is_empty() {
-        left.push(format!("keys are left: {}", written.remaining_keys.join(", ")));
+        left.push(format!(
+            "keys are left: {}",
+            written.remaining_keys.join(", ")
+        ));
     }
     if !written.remaining_uploads.is_empty() {
-        left.push(format!("uploads are left: {}", written.remaining_uploads.join(", ")));
+        left.push(format!(
+            "uploads are left: {}",
+            written.remaining_uploads.join(", ")
+        ));
     }
     if !written.unseen.is_empty() {
         left.push(format!("what is left is not known: {}", written.unseen));
@@ -175,10 +181,16 @@ async fn entries(
     if let Ok(page) = probe.told(listed.send().await) {
         let version = |id: Option<&str>| id.filter(|id| *id != "null").map(str::to_owned);
         let versions = page.versions().iter().map(|it: &ObjectVersion| {
-            (it.key().unwrap_or_default().to_owned(), version(it.version_id()))
+            (
+                it.key().unwrap_or_default().to_owned(),
+                version(it.version_id()),
+            )
         });
         let markers = page.delete_markers().iter().map(|it| {
-            (it.key().unwrap_or_default().to_owned(), version(it.version_id()))
+            (
+                it.key().unwrap_or_default().to_owned(),
+                version(it.version_id()),
+            )
         });
         let entries = versions.chain(markers).collect();
         return Ok((entries, page.is_truncated().unwrap_or_default()));
@@ -199,8 +211,11 @@ async fn entries(
 /// Removes what earlier runs left below the prefix.
 pub(super) async fn of_earlier_runs(probe: &Probe, foreign: &[String], limit: Duration) -> Cleanup {
     let mut cleanup = Cleanup::default();
-    let parents = std::iter::once(probe.prefix())
-        .chain(foreign.iter().map(|it| format!("{}/", it.trim_matches('/'))));
+    let parents = std::iter::once(probe.prefix()).chain(
+        foreign
+            .iter()
+            .map(|it| format!("{}/", it.trim_matches('/'))),
+    );
     let work = async {
         for (index, parent) in parents.enumerate() {
             let found = match folders(probe, &parent).await {
@@ -222,7 +237,9 @@ pub(super) async fn of_earlier_runs(probe: &Probe, foreign: &[String], limit: Du
                     None => continue,
                 }
                 match empty(probe, &folder, &mut cleanup).await {
-                    Ok(rest) => cleanup.remaining.extend(rest.keys.into_iter().chain(rest.uploads)),
+                    Ok(rest) => cleanup
+                        .remaining
+                        .extend(rest.keys.into_iter().chain(rest.uploads)),
                     Err(text) => cleanup.remaining.push(format!("{folder}: {text}")),
                 }
             }
@@ -249,7 +266,12 @@ async fn folders(probe: &Probe, parent: &str) -> Result<Vec<String>, String> {
     let page = probe
         .told(listed.send().await)
         .map_err(|refused| refused.failed.1)?;
-    found.extend(page.common_prefixes().iter().filter_map(|it| it.prefix()).map(str::to_owned));
+    found.extend(
+        page.common_prefixes()
+            .iter()
+            .filter_map(|it| it.prefix())
+            .map(str::to_owned),
+    );
     let listed = sdk
         .list_object_versions()
         .bucket(bucket)
@@ -277,7 +299,8 @@ async fn folders(probe: &Probe, parent: &str) -> Result<Vec<String>, String> {
 fn age(folder: &str, now: Timestamp) -> Option<SignedDuration> {
     let name = folder.trim_end_matches('/').rsplit('/').next()?;
     let (time, process) = name.strip_prefix(FOLDER)?.split_once('-')?;
-    let is_hexadecimal = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_hexdigit());
+    let is_hexadecimal =
+        |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_hexdigit());
     if !is_hexadecimal(process) {
         return None;
     }

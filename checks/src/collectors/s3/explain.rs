@@ -72,7 +72,12 @@ impl<'a> Experiments<'a> {
             vec![("list-type", "2".to_owned()), ("max-keys", "1".to_owned())],
         );
         if self
-            .tries("a plain list, with the fewest headers", probe, &plain, Way::V4Header)
+            .tries(
+                "a plain list, with the fewest headers",
+                probe,
+                &plain,
+                Way::V4Header,
+            )
             .await
         {
             return self.of_this_request(sent).await;
@@ -97,7 +102,10 @@ impl<'a> Experiments<'a> {
             return Cause::HostChanged;
         }
         let bare = Draft::get(&probe.settings, "", Vec::new());
-        if self.tries("without a query", probe, &bare, Way::V4Header).await {
+        if self
+            .tries("without a query", probe, &bare, Way::V4Header)
+            .await
+        {
             return Cause::QueryChanged;
         }
         // Beside the path this one covers the Host header only.
@@ -109,7 +117,9 @@ impl<'a> Experiments<'a> {
             let mut settings = probe.settings.clone();
             settings.proxy = None;
             if let Ok(direct) = probe.with(settings)
-                && self.tries("without the proxy", &direct, &plain, Way::V4Header).await
+                && self
+                    .tries("without the proxy", &direct, &plain, Way::V4Header)
+                    .await
             {
                 return Cause::SomethingChanged;
             }
@@ -159,7 +169,8 @@ impl<'a> Experiments<'a> {
     async fn of_this_request(&mut self, sent: &Sent) -> Cause {
         let probe = self.probe;
         if sent.method == http::Method::PUT || sent.method == http::Method::POST {
-            let mut draft = Draft::get(&probe.settings, &format!("{}x", probe.folder()), Vec::new());
+            let mut draft =
+                Draft::get(&probe.settings, &format!("{}x", probe.folder()), Vec::new());
             draft.payload = Payload::Unsigned;
             let what = "a GET of a key in the same folder, its payload not signed";
             if self.tries(what, probe, &draft, Way::V4Header).await {
@@ -190,10 +201,12 @@ impl<'a> Experiments<'a> {
         if extra.is_empty() {
             return Cause::SomethingChanged;
         }
-        self.found.changes.extend(extra.into_iter().map(|name| Change {
-            element: format!("header {name}"),
-            ..Change::default()
-        }));
+        self.found
+            .changes
+            .extend(extra.into_iter().map(|name| Change {
+                element: format!("header {name}"),
+                ..Change::default()
+            }));
         Cause::HeaderChanged
     }
 
@@ -241,7 +254,9 @@ fn guesses(probe: &Probe) -> Vec<String> {
     if let Some(direct) = &settings.direct
         && let Some(host) = direct.host_str()
     {
-        let port = direct.port().map_or_else(String::new, |port| format!(":{port}"));
+        let port = direct
+            .port()
+            .map_or_else(String::new, |port| format!(":{port}"));
         guesses.insert(0, format!("{host}{port}"));
         guesses.insert(1, host.to_owned());
     }
@@ -266,7 +281,12 @@ fn trimmed(keys: Option<&Keys>) -> Option<Keys> {
 
 /// Signed headers beside those that every request has.
 fn extra_headers(sent: &Sent) -> Vec<String> {
-    const USUAL: [&str; 4] = ["host", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token"];
+    const USUAL: [&str; 4] = [
+        "host",
+        "x-amz-content-sha256",
+        "x-amz-date",
+        "x-amz-security-token",
+    ];
     let text = sent.headers.get("authorization");
     let text = text.and_then(|it| it.to_str().ok()).unwrap_or_default();
     let Some((_, rest)) = text.split_once("SignedHeaders=") else {

@@ -188,7 +188,9 @@ impl Collector for S3 {
     async fn collect(&self, context: &Context, output: &Output) -> Result<(), CollectError> {
         let mut report = Report::default();
         if let Err(problem) = self.fill(context, output, &mut report).await {
-            report.steps.push(reach::failed(Link::Configuration, problem));
+            report
+                .steps
+                .push(reach::failed(Link::Configuration, problem));
         }
         self.finish(&mut report);
         output.json(&self.path()?, &report)
@@ -217,7 +219,9 @@ impl Collector for S3 {
             Err(problem) => {
                 let mut report = Report::default();
                 report.target.source = self.source();
-                report.steps.push(reach::failed(Link::Configuration, problem));
+                report
+                    .steps
+                    .push(reach::failed(Link::Configuration, problem));
                 self.finish(&mut report);
                 output.json(&self.path()?, &report)?;
                 Ok(None)
@@ -259,7 +263,14 @@ impl S3 {
         ));
         let probe = Probe::new(settings, &self.name, STEP, context)?;
         if context.writes == Writes::CleanUp {
-            report.cleanup = Some(cleanup::of_earlier_runs(&probe, &self.config.wanted.foreign_prefixes, self.timeout).await);
+            report.cleanup = Some(
+                cleanup::of_earlier_runs(
+                    &probe,
+                    &self.config.wanted.foreign_prefixes,
+                    self.timeout,
+                )
+                .await,
+            );
             return Ok(());
         }
         let work = self.ask(&probe, context, output, report);

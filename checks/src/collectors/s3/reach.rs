@@ -53,7 +53,10 @@ impl Way<'_> {
             Ok(dialled) => dialled,
             Err(problem) => return broken(steps, Link::Tcp, problem),
         };
-        steps.push(passed(Link::Tcp, format!("{address}{by} takes connections")));
+        steps.push(passed(
+            Link::Tcp,
+            format!("{address}{by} takes connections"),
+        ));
         self.above(stream, steps).await
     }
 
@@ -61,7 +64,11 @@ impl Way<'_> {
     fn dialled(&self) -> Option<(String, u16)> {
         if let Some(proxy) = self.proxy {
             let uri = proxy.uri();
-            let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+            let usual = if uri.scheme_str() == Some("https") {
+                443
+            } else {
+                80
+            };
             let host = uri.host()?.trim_matches(['[', ']']).to_owned();
             return Some((host, uri.port_u16().unwrap_or(usual)));
         }
@@ -130,7 +137,8 @@ impl Way<'_> {
         }
         if let Some(proxy) = self.proxy {
             if proxy.uri().scheme_str() == Some("https") {
-                let text = "the proxy is spoken to in TLS: its tunnel is tried by the first request";
+                let text =
+                    "the proxy is spoken to in TLS: its tunnel is tried by the first request";
                 steps.push(Step {
                     link: Link::Proxy,
                     outcome: Outcome::Skipped,

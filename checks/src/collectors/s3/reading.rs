@@ -223,11 +223,7 @@ impl Probe {
             return self.asked(exchange).map(drop);
         }
         let sdk = self.sdk(Checksums::Always);
-        let answered = sdk
-            .head_bucket()
-            .bucket(&self.settings.bucket)
-            .send()
-            .await;
+        let answered = sdk.head_bucket().bucket(&self.settings.bucket).send().await;
         let exchange = match self.told(answered) {
             Ok(_) => return Ok(()),
             Err(refused) => refused,
@@ -261,7 +257,9 @@ impl Probe {
             report.accepts.push(accepted(way, &exchange));
         }
         // Who is let in by version 4 and denied by version 2 is not recognised by it.
-        let is_known = |it: &Accepted| [Way::V4Header, Way::V4Presigned].contains(&it.way) && it.accepted == Some(true);
+        let is_known = |it: &Accepted| {
+            [Way::V4Header, Way::V4Presigned].contains(&it.way) && it.accepted == Some(true)
+        };
         if report.accepts.iter().any(is_known) {
             for it in &mut report.accepts {
                 if it.accepted.is_none() && it.answer.ends_with(" AccessDenied") {
@@ -316,7 +314,9 @@ impl Probe {
                 }
                 .to_owned();
             }
-            Err(refused) => keeping.unread.push(format!("versioning: {}", refused.failed.1)),
+            Err(refused) => keeping
+                .unread
+                .push(format!("versioning: {}", refused.failed.1)),
         }
         let answered = sdk
             .get_object_lock_configuration()
@@ -328,7 +328,9 @@ impl Probe {
                 let found = found.object_lock_configuration();
                 let is_on = found.and_then(|it| it.object_lock_enabled());
                 keeping.lock = Some(is_on == Some(&ObjectLockEnabled::Enabled));
-                let rule = found.and_then(|it| it.rule()).and_then(|it| it.default_retention());
+                let rule = found
+                    .and_then(|it| it.rule())
+                    .and_then(|it| it.default_retention());
                 keeping.default_retention = rule.map_or_else(String::new, |rule| {
                     let mode = rule.mode().map_or("", |mode| mode.as_str());
                     match (rule.days(), rule.years()) {
@@ -346,7 +348,9 @@ impl Probe {
                 if has_none {
                     keeping.lock = Some(false);
                 } else {
-                    keeping.unread.push(format!("object lock: {}", refused.failed.1));
+                    keeping
+                        .unread
+                        .push(format!("object lock: {}", refused.failed.1));
                 }
             }
         }
@@ -451,9 +455,13 @@ impl Probe {
             }
         }
         let Some(mut problem) = first else {
-            let mut message = "keys with blanks, +, =, %, other scripts arrive unchanged".to_owned();
+            let mut message =
+                "keys with blanks, +, =, %, other scripts arrive unchanged".to_owned();
             if !notes.is_empty() {
-                message = format!("{message}; the server takes no keys with {}", notes.join(", "));
+                message = format!(
+                    "{message}; the server takes no keys with {}",
+                    notes.join(", ")
+                );
             }
             report.steps.push(passed(Link::OddKeys, message));
             return;
@@ -570,7 +578,9 @@ fn clock(server: Timestamp, here: Timestamp) -> Clock {
     let here_seconds = here.as_second();
     Clock {
         server: server.to_string(),
-        here: Timestamp::from_second(here_seconds).unwrap_or(here).to_string(),
+        here: Timestamp::from_second(here_seconds)
+            .unwrap_or(here)
+            .to_string(),
         ahead_seconds: here_seconds - server.as_second(),
     }
 }
@@ -592,10 +602,5 @@ fn kind(server: &str, answer: &super::wire::Answer) -> &'static str {
     }
     let id = answer.headers.get("x-amz-request-id");
     let id = id.and_then(|it| it.to_str().ok()).unwrap_or_default();
-    if id.starts_with("tx0") {
-        "Ceph"
-    } else {
-        ""
-    }
+    if id.starts_with("tx0") { "Ceph" } else { "" }
 }
-

@@ -210,10 +210,7 @@ impl Wanted {
                     let wanted = if own.is_empty() { usual[0] } else { own };
                     failure(
                         Reason::SecretMissing,
-                        format!(
-                            "{} has no {what} under {wanted}: {has}",
-                            self.source()
-                        ),
+                        format!("{} has no {what} under {wanted}: {has}", self.source()),
                     )
                 })
             };
@@ -253,10 +250,18 @@ impl Wanted {
             None
         } else {
             let text = &self.direct_endpoint;
-            Some(address("directEndpoint", text, &self.bucket_name, &mut oddities)?)
+            Some(address(
+                "directEndpoint",
+                text,
+                &self.bucket_name,
+                &mut oddities,
+            )?)
         };
         let host = endpoint.host_str().unwrap_or_default();
-        let is_address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
+        let is_address = host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok();
         let style = if self.use_path_style || is_address {
             Style::Path
         } else {
@@ -339,7 +344,9 @@ fn address(
     } else if !path.is_empty() {
         return Err(bad("has a path, which S3 has no place for"));
     } else if trimmed.ends_with('/') {
-        oddities.push(format!("{field} ends with a slash, which some clients double"));
+        oddities.push(format!(
+            "{field} ends with a slash, which some clients double"
+        ));
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(bad("has a query"));

@@ -97,7 +97,11 @@ impl Draft {
     /// Encoded, once.
     fn path(&self) -> String {
         match self.style {
-            Style::Path => format!("/{}/{}", encoded(&self.bucket, false), encoded(&self.key, true)),
+            Style::Path => format!(
+                "/{}/{}",
+                encoded(&self.bucket, false),
+                encoded(&self.key, true)
+            ),
             Style::VirtualHost => format!("/{}", encoded(&self.key, true)),
         }
     }
@@ -108,7 +112,12 @@ impl Draft {
             .iter()
             .map(|(name, value)| format!("{}={}", encoded(name, false), encoded(value, false)))
             .collect();
-        let mut uri = format!("{}://{}{}", self.endpoint.scheme(), self.host(), self.path());
+        let mut uri = format!(
+            "{}://{}{}",
+            self.endpoint.scheme(),
+            self.host(),
+            self.path()
+        );
         if !query.is_empty() {
             uri = format!("{uri}?{}", query.join("&"));
         }
@@ -150,7 +159,8 @@ impl Draft {
         region: &str,
         now: Timestamp,
     ) -> Result<(), String> {
-        let failed = |error: &dyn std::fmt::Display| format!("the request cannot be signed: {error}");
+        let failed =
+            |error: &dyn std::fmt::Display| format!("the request cannot be signed: {error}");
         let mut settings = SigningSettings::default();
         settings.percent_encoding_mode = PercentEncodingMode::Single;
         settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
@@ -187,8 +197,17 @@ impl Draft {
         let headers: Vec<(String, String)> = request
             .headers()
             .iter()
-            .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()))
-            .chain(self.signed_host.iter().map(|host| ("host".to_owned(), host.clone())))
+            .map(|(name, value)| {
+                (
+                    name.to_string(),
+                    value.to_str().unwrap_or_default().to_owned(),
+                )
+            })
+            .chain(
+                self.signed_host
+                    .iter()
+                    .map(|host| ("host".to_owned(), host.clone())),
+            )
             .collect();
         let body = match self.payload {
             _ if way == Way::V4Presigned => SignableBody::UnsignedPayload,
@@ -199,7 +218,9 @@ impl Draft {
         let signable = SignableRequest::new(
             self.method.as_str(),
             Cow::Borrowed(uri.as_str()),
-            headers.iter().map(|(name, value)| (name.as_str(), value.as_str())),
+            headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str())),
             body,
         )
         .map_err(|error| failed(&error))?;
@@ -259,22 +280,34 @@ impl Draft {
             amazon = format!("x-amz-security-token:{token}\n");
             query = format!("{query}&x-amz-security-token={}", encoded(token, false));
         }
-        let text = format!("{}\n\n\n{expires}\n{amazon}{}", self.method, self.resource());
+        let text = format!(
+            "{}\n\n\n{expires}\n{amazon}{}",
+            self.method,
+            self.resource()
+        );
         let signature = hmac_sha1(&keys.secret_key, &text);
         append_query(
             request,
-            &format!("{query}&Expires={expires}&Signature={}", encoded(&signature, false)),
+            &format!(
+                "{query}&Expires={expires}&Signature={}",
+                encoded(&signature, false)
+            ),
         )
     }
 
     /// The bucket and the key, wherever the bucket is addressed.
     fn resource(&self) -> String {
-        format!("/{}/{}", encoded(&self.bucket, false), encoded(&self.key, true))
+        format!(
+            "/{}/{}",
+            encoded(&self.bucket, false),
+            encoded(&self.key, true)
+        )
     }
 }
 
 fn add(request: &mut Request<Bytes>, name: &str, value: &str) -> Result<(), String> {
-    let field = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name} is no header"))?;
+    let field =
+        HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name} is no header"))?;
     // The value may be secret.
     let mut text = HeaderValue::from_str(value)
         .map_err(|_| format!("the keys hold characters that the header {name} cannot carry"))?;
@@ -306,7 +339,9 @@ fn chunked(body: &[u8], seed: &str, secret: &str, region: &str, now: Timestamp) 
             sha256(chunk)
         );
         previous = v4::calculate_signature(&key, text.as_bytes());
-        sent.extend_from_slice(format!("{:x};chunk-signature={previous}\r\n", chunk.len()).as_bytes());
+        sent.extend_from_slice(
+            format!("{:x};chunk-signature={previous}\r\n", chunk.len()).as_bytes(),
+        );
         sent.extend_from_slice(chunk);
         sent.extend_from_slice(b"\r\n");
     }

@@ -115,12 +115,18 @@ impl Tls {
                 Reason::TlsNotSpoken,
                 "what it sent is no TLS: plain HTTP listens there".to_owned(),
             ),
-            Some(other) => (Reason::TlsFailed, format!("the TLS handshake failed: {other}")),
+            Some(other) => (
+                Reason::TlsFailed,
+                format!("the TLS handshake failed: {other}"),
+            ),
             None if error.kind() == io::ErrorKind::UnexpectedEof => (
                 Reason::TlsFailed,
                 "it closed the connection during the TLS handshake".to_owned(),
             ),
-            None => (Reason::TlsFailed, format!("the TLS handshake failed: {error}")),
+            None => (
+                Reason::TlsFailed,
+                format!("the TLS handshake failed: {error}"),
+            ),
         }
     }
 }
@@ -161,7 +167,9 @@ fn invalid(
         CertificateError::Other(other) => {
             let is_authority = other.to_string().contains("CaUsedAsEndEntity");
             let text = if is_authority {
-                format!("{subject} signs itself and is an authority's, which is not taken for a server's")
+                format!(
+                    "{subject} signs itself and is an authority's, which is not taken for a server's"
+                )
             } else {
                 format!("{subject}: {other}")
             };
@@ -175,7 +183,9 @@ fn read(pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     match read {
         Ok(read) if !read.is_empty() => Ok(read),
-        _ => Err("the authority's certificate holds no PEM certificate that can be read".to_owned()),
+        _ => {
+            Err("the authority's certificate holds no PEM certificate that can be read".to_owned())
+        }
     }
 }
 
@@ -215,13 +225,9 @@ impl ServerCertVerifier for Verifier {
         *locked(&self.seen) = Some(end_entity.clone().into_owned());
         match &self.inner {
             None => Ok(ServerCertVerified::assertion()),
-            Some(inner) => inner.verify_server_cert(
-                end_entity,
-                intermediates,
-                server_name,
-                ocsp_response,
-                now,
-            ),
+            Some(inner) => {
+                inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            }
         }
     }
 

@@ -172,7 +172,10 @@ impl Probe {
         draft.headers.push(("range", "bytes=1000-1023".to_owned()));
         let exchange = self.asked(self.ask(&draft, Way::V4Header).await)?;
         let status = exchange.status();
-        let body = exchange.answer.map(|answer| answer.body).unwrap_or_default();
+        let body = exchange
+            .answer
+            .map(|answer| answer.body)
+            .unwrap_or_default();
         if status != 206 || body[..] != content()[1000..] {
             let text = format!(
                 "the last 24 bytes of an object were asked for, and {status} with {} bytes came back",
@@ -218,7 +221,10 @@ impl Probe {
         let listed = sdk.list_parts().bucket(bucket).key(&key).upload_id(id);
         let listed = self.told(listed.send().await)?;
         if listed.parts().len() != 2 {
-            let text = format!("two parts were sent, and {} are listed", listed.parts().len());
+            let text = format!(
+                "two parts were sent, and {} are listed",
+                listed.parts().len()
+            );
             return Err(other(Reason::ContentChanged, text));
         }
         let upload = CompletedMultipartUpload::builder().set_parts(Some(parts));
@@ -236,7 +242,10 @@ impl Probe {
         let range = format!("bytes={}-{}", PART - 4, PART + 3);
         draft.headers.push(("range", range));
         let exchange = self.asked(self.ask(&draft, Way::V4Header).await)?;
-        let body = exchange.answer.map(|answer| answer.body).unwrap_or_default();
+        let body = exchange
+            .answer
+            .map(|answer| answer.body)
+            .unwrap_or_default();
         let expected: Vec<u8> = [b"xxxx".as_slice(), &content()[..4]].concat();
         if body[..] != expected {
             let text = "an object of two parts does not have them one after the other";
@@ -285,7 +294,8 @@ impl Probe {
         let listed = self.told(listed.send().await)?;
         let mut keys = listed.contents().iter().filter_map(|it| it.key());
         if !keys.any(|key| key == source) {
-            let text = format!("the key {ODD:?} was written, and the list does not have it by that name");
+            let text =
+                format!("the key {ODD:?} was written, and the list does not have it by that name");
             return Err(other(Reason::ContentChanged, text));
         }
         let from = format!(
@@ -306,7 +316,10 @@ impl Probe {
     async fn presigned(&self) -> Result<String, Refused> {
         let draft = Draft::get(&self.settings, &self.key("signed"), Vec::new());
         let exchange = self.asked(self.ask(&draft, Way::V4Presigned).await)?;
-        let body = exchange.answer.map(|answer| answer.body).unwrap_or_default();
+        let body = exchange
+            .answer
+            .map(|answer| answer.body)
+            .unwrap_or_default();
         if body != content() {
             let text = "a presigned address gives other bytes than were written";
             return Err(other(Reason::ContentChanged, text));
@@ -325,7 +338,10 @@ impl Probe {
         if [404, 403].contains(&exchange.status()) {
             return Ok("an object is deleted, and is gone".to_owned());
         }
-        let text = format!("an object was deleted, and reading it is answered by {}", exchange.brief());
+        let text = format!(
+            "an object was deleted, and reading it is answered by {}",
+            exchange.brief()
+        );
         Err(other(Reason::ContentChanged, text))
     }
 
@@ -364,7 +380,10 @@ fn kept(keeping: Option<&Keeping>) -> Option<String> {
         ));
     }
     if keeping.lock.is_none() {
-        let why = keeping.unread.iter().find(|it| it.starts_with("object lock"));
+        let why = keeping
+            .unread
+            .iter()
+            .find(|it| it.starts_with("object lock"));
         return Some(format!(
             "it is not known whether object lock would keep what is written ({}): nothing is written",
             why.map_or("not asked", String::as_str)

@@ -283,9 +283,7 @@ impl Case<'_> {
 
     fn anonymous(&self) -> Option<Finding> {
         let is_public = self.way(Way::Anonymous)?;
-        if self.report.target.access_key.is_none() {
-            return None;
-        }
+        self.report.target.access_key.as_ref()?;
         let bucket = &self.report.target.bucket;
         let (verdict, message) = match (is_public, self.config.allow_public_read) {
             (true, false) => (

@@ -356,7 +356,7 @@ impl S3 {
                     link,
                     outcome: Outcome::Skipped,
                     message: "writes not allowed".to_owned(),
-                    failure: Some(settings::failure(Reason::WritesNotAllowed, "").0),
+                    failure: Some(*settings::failure(Reason::WritesNotAllowed, "").0),
                 }
             } else {
                 Step {

@@ -11,7 +11,7 @@ use aws_sdk_s3::config::{
     BehaviorVersion, Config, Region, RequestChecksumCalculation, StalledStreamProtectionConfig,
 };
 use aws_smithy_async::time::TimeSource;
-use bundle::collected::s3::{Failure, Reason, Style, Way};
+use bundle::collected::s3::{Reason, Style, Way};
 use reqwest::Url;
 
 use super::cleanup::IsClean;
@@ -39,7 +39,7 @@ pub(super) struct Probe {
 /// Why an operation failed, with the exchange where there was one.
 pub(super) struct Refused {
     pub(super) failed: Failed,
-    pub(super) exchange: Option<Exchange>,
+    pub(super) exchange: Option<Box<Exchange>>,
 }
 
 /// When SDKs send a checksum that they need not.
@@ -158,18 +158,10 @@ impl Probe {
             };
             failure(reason, text)
         });
-        Err(Refused { failed, exchange })
-    }
-
-    /// What became of a request by hand.
-    pub(super) fn asked(&self, exchange: Exchange) -> Result<Exchange, Refused> {
-        match exchange.problem() {
-            None => Ok(exchange),
-            Some(failed) => Err(Refused {
-                failed,
-                exchange: Some(exchange),
-            }),
-        }
+        Err(Refused {
+            failed,
+            exchange: exchange.map(Box::new),
+        })
     }
 
     /// A text of others' making, without what it may quote of the credentials.
@@ -217,16 +209,23 @@ impl Probe {
     }
 }
 
+impl Exchange {
+    /// Itself where it is answered with success.
+    pub(super) fn succeeded(self) -> Result<Self, Refused> {
+        match self.problem() {
+            None => Ok(self),
+            Some(failed) => Err(Refused {
+                failed,
+                exchange: Some(Box::new(self)),
+            }),
+        }
+    }
+}
+
 /// A failure that no exchange tells.
 pub(super) fn other(reason: Reason, message: impl Into<String>) -> Refused {
     Refused {
-        failed: (
-            Failure {
-                reason,
-                ..Failure::default()
-            },
-            message.into(),
-        ),
+        failed: failure(reason, message),
         exchange: None,
     }
 }

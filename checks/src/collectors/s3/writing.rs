@@ -61,7 +61,7 @@ impl Probe {
                     link,
                     outcome: Outcome::Skipped,
                     message: reason.clone(),
-                    failure: Some(failure(Reason::Locked, "").0),
+                    failure: Some(*failure(Reason::Locked, "").0),
                 });
             }
             return;
@@ -122,7 +122,7 @@ impl Probe {
             payload,
             ..Draft::get(&self.settings, &self.key(name), Vec::new())
         };
-        self.asked(self.ask(&draft, Way::V4Header).await)?;
+        self.ask(&draft, Way::V4Header).await.succeeded()?;
         self.is_there(name).await?;
         Ok(match payload {
             Payload::Chunks => "1024 bytes are written in signed chunks".to_owned(),
@@ -151,7 +151,7 @@ impl Probe {
     /// Whether an object is as it was sent: a server that does not know chunks keeps their frames, too.
     async fn is_there(&self, name: &str) -> Result<(), Refused> {
         let draft = Draft::get(&self.settings, &self.key(name), Vec::new());
-        let exchange = self.asked(self.ask(&draft, Way::V4Header).await)?;
+        let exchange = self.ask(&draft, Way::V4Header).await.succeeded()?;
         let body = exchange.answer.map(|answer| answer.body);
         let body = body.unwrap_or_default();
         if body == content() {
@@ -170,7 +170,7 @@ impl Probe {
         self.is_there("signed").await?;
         let mut draft = Draft::get(&self.settings, &self.key("signed"), Vec::new());
         draft.headers.push(("range", "bytes=1000-1023".to_owned()));
-        let exchange = self.asked(self.ask(&draft, Way::V4Header).await)?;
+        let exchange = self.ask(&draft, Way::V4Header).await.succeeded()?;
         let status = exchange.status();
         let body = exchange
             .answer
@@ -241,7 +241,7 @@ impl Probe {
         let mut draft = Draft::get(&self.settings, &key, Vec::new());
         let range = format!("bytes={}-{}", PART - 4, PART + 3);
         draft.headers.push(("range", range));
-        let exchange = self.asked(self.ask(&draft, Way::V4Header).await)?;
+        let exchange = self.ask(&draft, Way::V4Header).await.succeeded()?;
         let body = exchange
             .answer
             .map(|answer| answer.body)
@@ -315,7 +315,7 @@ impl Probe {
 
     async fn presigned(&self) -> Result<String, Refused> {
         let draft = Draft::get(&self.settings, &self.key("signed"), Vec::new());
-        let exchange = self.asked(self.ask(&draft, Way::V4Presigned).await)?;
+        let exchange = self.ask(&draft, Way::V4Presigned).await.succeeded()?;
         let body = exchange
             .answer
             .map(|answer| answer.body)

@@ -17,3 +17,6 @@ mod fixture;
 mod postgres;
 mod rig;
 mod run_pod;
+mod s3;
+#[path = "../live/s3/servers.rs"]
+mod servers;

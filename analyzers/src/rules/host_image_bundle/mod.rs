@@ -390,8 +390,13 @@ fn complete(
     if broken > 0 {
         return;
     }
+    let asked_for = if contents.holes.of(Hole::OtherPlatform).next().is_some() {
+        " for the platforms that are asked for"
+    } else {
+        ""
+    };
     let mut message = format!(
-        "All {} images are complete: every digest and size is right",
+        "All {} images are complete{asked_for}: every digest and size is right",
         images.len()
     );
     message.push_str(match contents.not_compared {

@@ -245,9 +245,10 @@ fn repositories<'a>(
             }
         }
         reached.sort_unstable();
-        // Where the archive ends early, the tag or the index of a manifest may be behind the end.
-        let is_whole = inventory.damage.is_none();
-        for digest in repository.revisions.iter().filter(|_| is_whole) {
+        // Of a KOTS bundle savedImages says what is an image; where an archive ends early, the tag or the index of a
+        // manifest may be behind the end.
+        let may_be_images = inventory.airgap.is_none() && inventory.damage.is_none();
+        for digest in repository.revisions.iter().filter(|_| may_be_images) {
             if reached.binary_search(&digest.as_str()).is_err() && !of_this(digest) {
                 push(format!("{name}@{digest}"), digest);
             }

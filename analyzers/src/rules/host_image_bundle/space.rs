@@ -48,17 +48,17 @@ pub(super) fn judge(
     }
     let on_nodes: Vec<String> = nodes
         .iter()
-        .map(|(platform, need)| format!("{} on a {platform} node", bytes(*need)))
+        .map(|(platform, need)| format!("{} ({platform})", bytes(*need)))
         .collect();
     let on_nodes = if on_nodes.is_empty() {
-        "an unknown size on nodes (layers were not unpacked)".to_owned()
+        "; what on nodes is not known, for layers were not unpacked".to_owned()
     } else {
-        on_nodes.join(", ")
+        format!(", and on a node that has all of them {}", on_nodes.join(", "))
     };
     let (verdict, message) = if short.is_empty() {
         (
             Verdict::Pass,
-            format!("The images take {} in a registry and {on_nodes} that has all of them.", bytes(registry)),
+            format!("The images take {} in a registry{on_nodes}.", bytes(registry)),
         )
     } else {
         (Verdict::Fail, format!("There is not enough room: {}.", short.join("; ")))

@@ -11,11 +11,11 @@ use crate::finding::{Finding, Judgement, NotEvaluated};
 use crate::outcome::{Outcome, first_match};
 
 /// A host's document, and how findings name it.
-struct HostDocument<T> {
+pub(crate) struct HostDocument<T> {
     /// Empty for the local host.
-    node: String,
-    path: String,
-    document: Arc<T>,
+    pub(crate) node: String,
+    pub(crate) path: String,
+    pub(crate) document: Arc<T>,
 }
 
 /// The rule that most host analyzers share: the first outcome that holds gives a finding per host, none
@@ -59,7 +59,8 @@ impl HostRule<'_> {
         T: DeserializeOwned + Send + Sync + 'static,
     {
         let mut judgement = Judgement::default();
-        let hosts = host_documents::<T>(files, self.file_name, &mut judgement.not_evaluated)?;
+        let unseen = &mut judgement.not_evaluated;
+        let hosts = host_documents::<T>(files, FOLDER, self.file_name, unseen)?;
         for host in hosts {
             let matched = first_match(self.outcomes, |when| holds(when, &host.document))?;
             let Some((verdict, branch)) = matched else {
@@ -85,16 +86,17 @@ impl HostRule<'_> {
 
 /// The local host's document; without one, those of the nodes that `node_list.json` names. A node's file
 /// lies in `system/<node>/` as troubleshoot's analyzers look for it, or in `<node>/system/` as its
-/// collector writes it.
-fn host_documents<T>(
+/// collector writes it. `folder` is `host-collectors/system` for most.
+pub(crate) fn host_documents<T>(
     files: &Files,
+    folder: &str,
     file_name: &str,
     unseen: &mut Option<NotEvaluated>,
 ) -> Result<Vec<HostDocument<T>>, NotEvaluated>
 where
     T: DeserializeOwned + Send + Sync + 'static,
 {
-    let path = format!("{FOLDER}/{file_name}");
+    let path = format!("{folder}/{file_name}");
     if files.contains(&path) {
         let document = document(files, &path)?;
         return Ok(vec![HostDocument {
@@ -113,7 +115,7 @@ where
     let list: Arc<NodeList> = document(files, NODE_LIST)?;
     let mut documents = Vec::with_capacity(list.nodes.len());
     for node in &list.nodes {
-        match of_node(files, node, file_name) {
+        match of_node(files, folder, node, file_name) {
             Ok(found) => documents.push(found),
             // Why it is missing is known: the other nodes are judged, this one is unknown.
             Err(ReadError::Gap { path, gap }) => {
@@ -129,15 +131,21 @@ where
     Ok(documents)
 }
 
-fn of_node<T>(files: &Files, node: &str, file_name: &str) -> Result<HostDocument<T>, ReadError>
+fn of_node<T>(
+    files: &Files,
+    folder: &str,
+    node: &str,
+    file_name: &str,
+) -> Result<HostDocument<T>, ReadError>
 where
     T: DeserializeOwned + Send + Sync + 'static,
 {
-    let written = format!("host-collectors/{node}/system/{file_name}");
+    let kind = folder.rsplit('/').next().unwrap_or_default();
+    let written = format!("host-collectors/{node}/{kind}/{file_name}");
     let path = if files.contains(&written) {
         written
     } else {
-        format!("{FOLDER}/{node}/{file_name}")
+        format!("{folder}/{node}/{file_name}")
     };
     Ok(HostDocument {
         node: node.to_owned(),

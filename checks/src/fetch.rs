@@ -153,7 +153,7 @@ fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     attempt.follow()
 }
 
-fn is_link_local(address: IpAddr) -> bool {
+pub(crate) fn is_link_local(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => address.is_link_local(),
         IpAddr::V6(address) => address.is_unicast_link_local(),

@@ -5,6 +5,8 @@
 //! schedules, limits, retries, times and records them.
 
 pub mod agent;
+mod certificate;
+pub mod clock;
 pub mod cluster;
 pub mod collector;
 pub mod collectors;
@@ -16,6 +18,7 @@ mod keyed;
 mod output;
 mod pod_log;
 pub mod run;
+mod secret_data;
 mod started_pod;
 mod temporary;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use bundle::{Profile, Redactor};
+use checks::collector::Writes;
 use checks::fingerprint::Salt;
 use checks::host::Host;
 use checks::run::{Planned, Settings, Stop};
@@ -58,6 +59,7 @@ pub(super) struct Job<'a> {
     pub(super) namespace: Option<String>,
     pub(super) redactor: Option<Redactor>,
     pub(super) agent_image: Option<checks::agent::Image>,
+    pub(super) writes: Writes,
     pub(super) output: PathBuf,
     pub(super) since: Option<Timestamp>,
     pub(super) deadline: Option<Duration>,
@@ -101,6 +103,7 @@ pub(super) fn own(kind: Kind, flags: Collecting, global: &Global) -> Done {
             namespace: global.connection.namespace.clone(),
             redactor,
             agent_image: flags.agent.image(),
+            writes: flags.writing.consent(),
             output,
             since,
             deadline: Some(deadline).filter(|deadline| !deadline.is_zero()),
@@ -224,6 +227,7 @@ pub(super) fn dropin(flags: &Dropin) -> Done {
             namespace: flags.connection.namespace.clone(),
             redactor,
             agent_image: Agent::default().image(),
+            writes: Writes::Refused,
             output: dropin_output(kind, flags.bundle.as_deref()),
             since,
             deadline: None,
@@ -296,7 +300,18 @@ fn metadata(pairs: &[String]) -> anyhow::Result<Vec<(String, String)>> {
 }
 
 pub(super) async fn run(job: Job<'_>) -> Result<Ran, Failure> {
-    let planned = job.plan.collectors();
+    let mut planned = job.plan.collectors();
+    let mut checks = job.plan.checks();
+    if job.writes == Writes::CleanUp {
+        planned.retain(|each| each.collector.cleans_up() && !each.excluded);
+        let kinds: BTreeSet<&str> = planned.iter().map(|each| each.kind.name).collect();
+        checks.retain(|check| check.kind.needs.iter().any(|kind| kinds.contains(kind)));
+        if planned.is_empty() {
+            return Err(Failure::spec(anyhow!(
+                "--cleanup: no collector of the spec writes to a service, so there is nothing to remove"
+            )));
+        }
+    }
     let (cluster, unreachable) = match cluster(&job, &planned).await {
         Ok(cluster) => (cluster, None),
         // What the hosts tell is not lost because the cluster does not answer.
@@ -326,6 +341,8 @@ pub(super) async fn run(job: Job<'_>) -> Result<Ran, Failure> {
         salt: Salt::default(),
         agent_image: job.agent_image,
         cleanups: checks::collector::Cleanups::default(),
+        clock: checks::clock::Clock::default(),
+        writes: job.writes,
     };
     let report = pipeline::run(
         Run {
@@ -333,7 +350,7 @@ pub(super) async fn run(job: Job<'_>) -> Result<Ran, Failure> {
             plan: planned,
             context,
             settings,
-            checks: job.plan.checks(),
+            checks,
             redactor: job.redactor,
             output: job.output,
             metadata: job.metadata,

@@ -94,6 +94,7 @@ async fn preflight(
         namespace: None,
         redactor: Some(load::compile(Profile::Standard, &[])?),
         agent_image: None,
+        writes: checks::collector::Writes::Refused,
         output,
         since: None,
         deadline: Some(std::time::Duration::from_mins(2)),

@@ -18,6 +18,7 @@ mod packs;
 mod redact;
 mod reference;
 mod serve;
+mod verify;
 
 pub(crate) use log::redacted;
 

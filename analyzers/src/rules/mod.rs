@@ -3,6 +3,7 @@
 
 use crate::analyzer::AnalyzerKind;
 
+mod certificates;
 mod cluster_pod_statuses;
 mod cluster_version;
 mod custom_resource_definition;
@@ -14,11 +15,16 @@ mod host_gpu;
 mod host_image_bundle;
 mod host_memory;
 mod host_os;
+mod host_registry_images;
 mod json_compare;
 mod log_patterns;
 mod node_resources;
 mod postgres;
 mod postgres_limits;
+mod registry_images;
+mod registry_reachability;
+mod s3;
+mod s3_status;
 mod statefulset_status;
 mod storage_class;
 mod text_analyze;
@@ -27,6 +33,7 @@ mod velero_health;
 
 /// Every analyzer, sorted by scope and name.
 pub const KINDS: &[&AnalyzerKind] = &[
+    &certificates::KIND,
     &cluster_pod_statuses::KIND,
     &cluster_version::KIND,
     &custom_resource_definition::KIND,
@@ -38,6 +45,10 @@ pub const KINDS: &[&AnalyzerKind] = &[
     &node_resources::KIND,
     &postgres::KIND,
     &postgres_limits::KIND,
+    &registry_images::KIND,
+    &registry_reachability::KIND,
+    &s3::KIND,
+    &s3_status::KIND,
     &statefulset_status::KIND,
     &storage_class::KIND,
     &text_analyze::KIND,
@@ -49,6 +60,7 @@ pub const KINDS: &[&AnalyzerKind] = &[
     &host_image_bundle::KIND,
     &json_compare::HOST_KIND,
     &host_memory::KIND,
+    &host_registry_images::KIND,
     &text_analyze::HOST_KIND,
 ];
 
@@ -178,12 +190,15 @@ mod tests {
         "cluster-resources/storage-classes.json",
         "host-collectors/image-bundle/release/inventory.json",
         "host-collectors/image-bundle/release/need.json",
+        "host-collectors/registry-images/images.json",
         "host-collectors/system/cpu.json",
         "host-collectors/system/gpu.json",
         "host-collectors/system/hostos_info.json",
         "host-collectors/system/memory.json",
         "postgres/db.json",
         "postgres/db/limits.json",
+        "registry/release.json",
+        "registry/release/reachability.json",
         "run-ping/run-ping.log",
         "settings/settings.json",
     ];
@@ -200,6 +215,7 @@ mod tests {
         "{\"items\":[{\"metadata\":{\"name\":\"velero\",\"namespace\":\"velero\",\"labels\":null},\"spec\":{\"schedule\":\"* * * * *\",\"template\":{\"spec\":{\"containers\":[{\"name\":\"velero\",\"image\":\":\",\"args\":[\"--\",\"--features\"]}]}}},\"status\":{\"phase\":\"InProgress\",\"startTimestamp\":\"-009999-01-02T01:59:59Z\",\"lastValidationTime\":\"9999-12-30T22:00:00Z\",\"errors\":-1}}]}",
         "{\"string\":\"v1.31.2+k3s1\",\"items\":[{\"metadata\":{\"name\":\"api\",\"namespace\":\"shop\"},\"status\":{\"phase\":\"Running\",\"replicas\":-1,\"capacity\":{\"cpu\":\"1e999\",\"memory\":\"\"}}}]}",
         "{\"logicalCount\":-9223372036854775808,\"total\":18446744073709551615,\"platform\":\"ubuntu\",\"platformVersion\":\"00.\",\"kernelVersion\":\"é\"}",
+        "{\"images\":[{\"image\":\"a\",\"platforms\":[{}],\"failure\":{},\"before\":[{}]}],\"servers\":[{\"address\":\"x\",\"tls\":{\"notAfter\":\"9999-12-31T23:59:59Z\"},\"rateLimit\":{\"limit\":0,\"remaining\":0}}],\"pushes\":[{}]}",
         "\u{feff}{\"items\":",
         "3% packet loss ***HIDDEN***",
     ];

@@ -161,16 +161,17 @@ impl<R: Skip> Members<R> {
                 return Ok(None);
             };
             if kind.is_pax_local_extensions() || kind.is_gnu_longname() || kind.is_gnu_longlink() {
-                match self.extension(size)? {
-                    Some(body) => extensions.take(kind, body),
-                    None => {
-                        return Err(MembersError::Header {
-                            at: self.position,
-                            reason: format!(
-                                "an extended header is longer than {MAX_EXTENSION} bytes"
-                            ),
-                        });
-                    }
+                let problem = match self.extension(size)? {
+                    Some(body) => extensions.take(kind, body).map(str::to_owned),
+                    None => Some(format!(
+                        "an extended header is longer than {MAX_EXTENSION} bytes"
+                    )),
+                };
+                if let Some(reason) = problem {
+                    return Err(MembersError::Header {
+                        at: self.position,
+                        reason,
+                    });
                 }
                 continue;
             }

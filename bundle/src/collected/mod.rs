@@ -17,6 +17,8 @@ pub mod image_bundle;
 pub mod node;
 pub mod pod;
 pub mod postgres;
+pub mod registry;
+pub mod s3;
 pub mod scaled;
 pub mod scheduling;
 pub mod template;

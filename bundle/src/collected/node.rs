@@ -104,6 +104,8 @@ pub struct Condition {
 pub struct NodeInfo {
     /// `amd64`, `arm64`.
     pub architecture: String,
+    /// `linux`, `windows`.
+    pub operating_system: String,
     /// `Ubuntu 24.04.1 LTS`.
     pub os_image: String,
     /// `containerd://1.7.22`.

@@ -154,6 +154,25 @@ impl Host {
             .unwrap_or(Err(HostError::Unsupported("anything: reading it panicked")))
     }
 
+    /// The names in a folder, sorted; at most `most` of them.
+    pub async fn names(&self, path: &str, most: usize) -> Result<Vec<String>, HostError> {
+        let path = self.root.join(path.trim_start_matches('/'));
+        let listed = tokio::task::spawn_blocking(move || {
+            let listed = std::fs::read_dir(&path).map(|entries| {
+                let names = entries.filter_map(Result::ok).take(most);
+                let mut names: Vec<String> = names
+                    .map(|entry| entry.file_name().to_string_lossy().into_owned())
+                    .collect();
+                names.sort();
+                names
+            });
+            listed.map_err(|source| HostError::Read { path, source })
+        });
+        listed
+            .await
+            .unwrap_or(Err(HostError::Unsupported("anything: reading it panicked")))
+    }
+
     /// Reads where a slow file holds up nobody else: `/proc/cpuinfo` of a large machine asks every processor.
     async fn ask<T: Send + 'static>(
         &self,

@@ -8,7 +8,6 @@ use std::io;
 use std::sync::Arc;
 
 use bundle::collected::postgres::{Reason, Tls as TlsFacts};
-use jiff::Timestamp;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use syntax::postgres::SslMode;
 use tokio::net::TcpStream;
@@ -24,7 +23,8 @@ use tokio_rustls::rustls::{
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::verifier::{Verifier, Verify, names};
+use super::verifier::{Verifier, Verify};
+use crate::certificate::{names, system_roots, time};
 use crate::collector::locked;
 
 /// What ALPN calls the protocol, for TLS that begins without asking.
@@ -190,20 +190,6 @@ impl Tls {
             binding,
         })
     }
-}
-
-/// The system's authorities, or, where the machine has none, Mozilla's.
-fn system_roots() -> Vec<CertificateDer<'static>> {
-    let found = rustls_native_certs::load_native_certs().certs;
-    if found.is_empty() {
-        webpki_root_certs::TLS_SERVER_ROOT_CERTS.to_vec()
-    } else {
-        found
-    }
-}
-
-fn time(seconds: i64) -> String {
-    Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
 }
 
 /// The hash of the certificate by its signature's own hash, or by SHA-256 where that is weaker.

@@ -14,8 +14,9 @@ use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::{
     CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, X509Version};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
+use crate::certificate::names;
 use crate::collector::locked;
 
 /// What is asked of a certificate.
@@ -226,40 +227,5 @@ impl Verifier {
                 .is_ok()
         });
         fits.then(HandshakeSignatureValid::assertion)
-    }
-}
-
-/// The names that a certificate is for: those of subjectAltName, or where it has none the common name.
-pub(super) fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
-    let mut names = Vec::new();
-    if let Ok(Some(extension)) = certificate.subject_alternative_name() {
-        for name in &extension.value.general_names {
-            match name {
-                GeneralName::DNSName(name) => names.push((*name).to_owned()),
-                GeneralName::IPAddress(bytes) => names.extend(address(bytes)),
-                _ => {}
-            }
-        }
-    }
-    if names.is_empty() {
-        let common = certificate.subject().iter_common_name();
-        names.extend(
-            common
-                .filter_map(|name| name.as_str().ok())
-                .map(str::to_owned),
-        );
-    }
-    names
-}
-
-fn address(bytes: &[u8]) -> Option<String> {
-    match bytes.len() {
-        4 => <[u8; 4]>::try_from(bytes)
-            .ok()
-            .map(|it| std::net::Ipv4Addr::from(it).to_string()),
-        16 => <[u8; 16]>::try_from(bytes)
-            .ok()
-            .map(|it| std::net::Ipv6Addr::from(it).to_string()),
-        _ => None,
     }
 }

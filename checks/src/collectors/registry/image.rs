@@ -1,0 +1,698 @@
+//! The way to an image: its manifest at the first place that has it, each platform of an index, each layer, each once.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use bundle::collected::registry::{Failure, Image, Platform, Push, Reason, Role, Stage};
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, join_all};
+use http::{Method, Uri};
+use serde::{Deserialize, Serialize};
+use syntax::image::ImageReference;
+
+use super::client::{Answer, Kind, MANIFESTS, Registries};
+use super::credentials::{Credential, matching};
+use super::errors;
+use super::manifest::{self, Blob, Child, Content, Manifest, is_wanted};
+use super::mirrors::{Place, Rule, TrustText, places};
+use super::once::Once;
+use super::push::push;
+use super::repository::{Repository, Wanted};
+use super::tls::Trust;
+use crate::cluster::segment;
+use crate::collector::locked;
+
+/// What else is broken of one image, as far as it is told.
+const ALSO: usize = 8;
+
+/// How deep indexes may lie in indexes.
+const DEPTH: usize = 3;
+
+/// An image that somebody wants.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Asked {
+    /// As it was written.
+    pub(super) image: String,
+    pub(super) wanted_by: Vec<String>,
+    /// The sources of credentials that go with it.
+    pub(super) sources: Vec<String>,
+}
+
+/// Server, repository and reference or digest.
+type Key = (String, String, String);
+
+/// All that the ways to images have in common.
+pub(super) struct Walk<'a> {
+    pub(super) registries: &'a Registries,
+    pub(super) rules: &'a [Rule],
+    pub(super) credentials: &'a [Credential],
+    /// The platforms whose layers are asked for; all where there is none.
+    pub(super) platforms: &'a [String],
+    /// Registries that are asked in clear.
+    pub(super) in_clear: &'a [String],
+    /// For registries themselves.
+    pub(super) trust: Arc<Trust>,
+    pub(super) trusts: Mutex<BTreeMap<TrustText, Result<Arc<Trust>, String>>>,
+    pub(super) outcomes: Mutex<BTreeMap<(String, String), bool>>,
+    pub(super) manifests: Once<Key, Result<Arc<Manifest>, Failure>>,
+    pub(super) heads: Once<Key, Result<(), Failure>>,
+    pub(super) blobs: Once<Key, Result<(), Failure>>,
+    pub(super) configs: Once<Key, Result<String, Failure>>,
+    pub(super) repositories: Once<(String, String), bool>,
+}
+
+impl<'a> Walk<'a> {
+    /// Without mirrors, for all platforms, by HTTPS.
+    pub(super) fn new(
+        registries: &'a Registries,
+        credentials: &'a [Credential],
+        trust: Arc<Trust>,
+    ) -> Self {
+        Self {
+            registries,
+            rules: &[],
+            credentials,
+            platforms: &[],
+            in_clear: &[],
+            trust,
+            trusts: Mutex::default(),
+            outcomes: Mutex::default(),
+            manifests: Once::default(),
+            heads: Once::default(),
+            blobs: Once::default(),
+            configs: Once::default(),
+            repositories: Once::default(),
+        }
+    }
+}
+
+impl Walk<'_> {
+    /// Walks the way to one image.
+    pub(super) async fn image(&self, asked: &Asked) -> Image {
+        let mut image = Image {
+            image: asked.image.clone(),
+            wanted_by: asked.wanted_by.clone(),
+            ..Image::default()
+        };
+        let reference = match ImageReference::parse(&asked.image) {
+            Ok(reference) => reference,
+            Err(error) => {
+                image.failure = Some(Failure {
+                    message: format!("{:?} is no reference to an image: {error}", asked.image),
+                    reason: Reason::BadReference,
+                    ..Failure::default()
+                });
+                return image;
+            }
+        };
+        image.name = reference.to_string();
+        let (places, skipped) = places(self.rules, &reference, self.in_clear);
+        image.notes = skipped;
+        if places.is_empty() {
+            image.failure = Some(Failure {
+                message: format!(
+                    "no mirror of {} answers for it, and the registry itself is not to be asked",
+                    reference.host
+                ),
+                stage: Stage::Manifest,
+                reason: Reason::TagMissing,
+                ..Failure::default()
+            });
+            return image;
+        }
+        for place in &places {
+            let found = match self.repository(place, &reference, asked) {
+                Ok(repository) => {
+                    image.server.clone_from(&place.address);
+                    let found = self.manifest(&repository, reference.reference()).await;
+                    found.map(|manifest| (repository, manifest))
+                }
+                Err(failure) => Err(failure),
+            };
+            match found {
+                Ok((repository, manifest)) => {
+                    image.digest.clone_from(&manifest.digest);
+                    image.media_type.clone_from(&manifest.media_type);
+                    image.notes.extend(manifest.notes.iter().cloned());
+                    image.failure = None;
+                    self.content(&repository, &manifest, &mut image).await;
+                    return image;
+                }
+                Err(failure) => {
+                    image.before.extend(image.failure.replace(failure));
+                }
+            }
+        }
+        image
+    }
+
+    /// Whether there is a manifest, by troubleshoot's rule: only what the registry itself calls unknown is missing. Where
+    /// HTTPS is not to be had the registry is asked in clear, as containers/image does without verification.
+    pub(super) async fn exists(&self, asked: &Asked) -> Result<bool, Failure> {
+        let reference = ImageReference::parse(&asked.image).map_err(|error| Failure {
+            message: format!("{:?} is no reference to an image: {error}", asked.image),
+            reason: Reason::BadReference,
+            ..Failure::default()
+        })?;
+        let clear = [reference.host.clone()];
+        let mut first = None;
+        for in_clear in [&[][..], &clear[..]] {
+            let (places, _) = places(&[], &reference, in_clear);
+            for place in &places {
+                let repository = self.repository(place, &reference, asked)?;
+                match self.manifest(&repository, reference.reference()).await {
+                    Ok(_) => return Ok(true),
+                    Err(failure) if failure.code == "MANIFEST_UNKNOWN" => return Ok(false),
+                    Err(failure) if failure.stage > Stage::Api => return Err(failure),
+                    Err(failure) => {
+                        first.get_or_insert(failure);
+                    }
+                }
+            }
+        }
+        Err(first.unwrap_or_default())
+    }
+
+    /// Starts an upload in a repository and cancels it.
+    pub(super) async fn push(&self, asked: &Asked, told: &mut Push) -> Result<(), Failure> {
+        let reference = ImageReference::parse(&asked.image).map_err(|error| Failure {
+            message: format!("{:?} is no repository: {error}", asked.image),
+            reason: Reason::BadReference,
+            stage: Stage::Push,
+            ..Failure::default()
+        })?;
+        // Nobody pushes to a mirror.
+        let (places, _) = places(&[], &reference, self.in_clear);
+        for place in &places {
+            let repository = self.repository(place, &reference, asked)?;
+            push(&repository, told).await?;
+        }
+        Ok(())
+    }
+
+    /// A place with whatever proves that we may ask there.
+    fn repository(
+        &self,
+        place: &Place,
+        image: &ImageReference,
+        asked: &Asked,
+    ) -> Result<Repository<'_>, Failure> {
+        let wrong = |text: String| Failure {
+            message: text,
+            ..Failure::default()
+        };
+        let address: Uri = place
+            .address
+            .parse()
+            .map_err(|_| wrong(format!("{} is no address", place.address)))?;
+        let role = if place.stands_for.is_some() {
+            Role::Mirror
+        } else {
+            Role::Registry
+        };
+        let trust = self
+            .trust_of(&place.trust)
+            .map_err(|text| wrong(format!("{}: {text}", place.address)))?;
+        let own: Vec<&Credential> = self
+            .credentials
+            .iter()
+            .filter(|it| asked.sources.is_empty() || asked.sources.contains(&it.source))
+            .collect();
+        let host = address.authority().map_or("", |it| it.as_str());
+        let at_place = ImageReference {
+            host: if role == Role::Registry {
+                image.host.clone()
+            } else {
+                host.to_owned()
+            },
+            repository: place.repository.clone(),
+            ..image.clone()
+        };
+        let mut credentials = matching(own.iter().copied(), &at_place);
+        if credentials.is_empty() && place.as_registry {
+            credentials = matching(own, image);
+        }
+        Ok(Repository {
+            registries: self.registries,
+            server: self.registries.server(&address, role, &trust),
+            root: place.root.clone(),
+            name: place.repository.clone(),
+            query: match &place.stands_for {
+                Some(registry) if place.names_registry => format!("ns={}", segment(registry)),
+                _ => String::new(),
+            },
+            credentials,
+            outcomes: &self.outcomes,
+        })
+    }
+
+    fn trust_of(&self, text: &TrustText) -> Result<Arc<Trust>, String> {
+        if *text == TrustText::default() {
+            return Ok(Arc::clone(&self.trust));
+        }
+        let mut trusts = locked(&self.trusts);
+        let made = trusts
+            .entry(text.clone())
+            .or_insert_with(|| Trust::new(&text.roots, "", "", !text.skip_verify).map(Arc::new));
+        made.clone()
+    }
+
+    fn key(repository: &Repository<'_>, reference: &str) -> Key {
+        (
+            format!(
+                "{}{}",
+                super::link::shown(&repository.server.address),
+                repository.root
+            ),
+            repository.name.clone(),
+            reference.to_owned(),
+        )
+    }
+
+    async fn manifest(
+        &self,
+        repository: &Repository<'_>,
+        reference: &str,
+    ) -> Result<Arc<Manifest>, Failure> {
+        let key = Self::key(repository, reference);
+        self.manifests
+            .get(key, async {
+                self.spare(repository)?;
+                let path = format!("manifests/{reference}");
+                let answer = repository.ask(Wanted {
+                    method: &Method::GET,
+                    path: &path,
+                    accept: Some(MANIFESTS),
+                    first_byte: false,
+                    cap: manifest::LONGEST,
+                    actions: "pull",
+                    stage: Stage::Manifest,
+                    kind: Kind::Manifest,
+                });
+                let answer = answer.await?;
+                if answer.status != 200 {
+                    return Err(self.no_manifest(repository, reference, &answer).await);
+                }
+                let wanted = syntax::image::is_digest(reference).then_some(reference);
+                let told = answer.header("docker-content-digest");
+                let content_type = answer.header("content-type").unwrap_or_default();
+                manifest::read(&answer.body, wanted, told, content_type)
+                    .map(Arc::new)
+                    .map_err(|(reason, text)| {
+                        repository.server.failure(Stage::Manifest, reason, text)
+                    })
+            })
+            .await
+    }
+
+    /// Leaves a quarter of what a registry gives in a window to whoever must pull.
+    fn spare(&self, repository: &Repository<'_>) -> Result<(), Failure> {
+        let told = repository.server.rate_limit().unwrap_or_default();
+        match (told.limit, told.remaining) {
+            (Some(limit), Some(remaining)) if remaining.saturating_mul(4) <= limit => {
+                let text = format!(
+                    "{remaining} of {limit} pulls are left in this window; they are left to the nodes"
+                );
+                Err(repository
+                    .server
+                    .failure(Stage::Manifest, Reason::RateLimited, text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Why there is no manifest. By its code alone several registries do not tell a missing repository from a missing tag.
+    async fn no_manifest(
+        &self,
+        repository: &Repository<'_>,
+        reference: &str,
+        answer: &Answer,
+    ) -> Failure {
+        let code = errors::code(answer);
+        let mut reason = match (answer.status, code.as_str()) {
+            (_, "NAME_UNKNOWN") => Reason::RepositoryMissing,
+            (404, _) | (_, "MANIFEST_UNKNOWN") => Reason::TagMissing,
+            (429, _) => Reason::RateLimited,
+            (500.., _) => Reason::ServerError,
+            _ => Reason::Other,
+        };
+        if reason == Reason::TagMissing && !self.is_there(repository).await {
+            reason = Reason::RepositoryMissing;
+        }
+        let text = match reason {
+            Reason::RepositoryMissing => format!(
+                "it has no repository {}: {}",
+                repository.name,
+                errors::said(answer)
+            ),
+            Reason::TagMissing => format!(
+                "the repository {} has no {reference}: {}",
+                repository.name,
+                errors::said(answer)
+            ),
+            _ => format!(
+                "GET {}/manifests/{reference}: {}",
+                repository.name,
+                errors::said(answer)
+            ),
+        };
+        Failure {
+            status: Some(answer.status),
+            code,
+            ..repository.server.failure(Stage::Manifest, reason, text)
+        }
+    }
+
+    /// Whether a repository has tags, as far as its registry tells.
+    async fn is_there(&self, repository: &Repository<'_>) -> bool {
+        let (server, name, _) = Self::key(repository, "");
+        self.repositories
+            .get((server, name), async {
+                let asked = repository.ask(Wanted {
+                    method: &Method::GET,
+                    path: "tags/list?n=1",
+                    accept: None,
+                    first_byte: false,
+                    cap: 64 << 10,
+                    actions: "pull",
+                    stage: Stage::Manifest,
+                    kind: Kind::Other,
+                });
+                !matches!(asked.await, Ok(answer) if errors::code(&answer) == "NAME_UNKNOWN")
+            })
+            .await
+    }
+
+    async fn content(&self, repository: &Repository<'_>, manifest: &Manifest, image: &mut Image) {
+        let mut failures = Vec::new();
+        match &manifest.content {
+            Content::Image(blobs) => {
+                let walked = self.layers(repository, blobs).await;
+                image.blobs = walked.blobs;
+                image.bytes = walked.bytes;
+                failures.extend(walked.failures.iter().cloned());
+                image.platforms.push(Platform {
+                    platform: walked.platform,
+                    digest: manifest.digest.clone(),
+                    walked: true,
+                    failure: walked.failures.into_iter().next(),
+                });
+            }
+            Content::Index(children) => {
+                let walked = self.children(repository, children, 1).await;
+                for (platform, found) in walked {
+                    image.blobs += found.blobs;
+                    image.bytes += found.bytes;
+                    failures.extend(found.failures);
+                    image.platforms.push(platform);
+                }
+            }
+        }
+        let mut failures = failures.into_iter();
+        image.failure = failures.next();
+        image.also = failures.take(ALSO).collect();
+    }
+
+    /// The platforms of an index, those of indexes within it too.
+    fn children<'a>(
+        &'a self,
+        repository: &'a Repository<'_>,
+        children: &'a [Child],
+        depth: usize,
+    ) -> BoxFuture<'a, Vec<(Platform, Walked)>> {
+        async move {
+            let all = children
+                .iter()
+                .map(|child| self.child(repository, child, depth));
+            join_all(all).await.into_iter().flatten().collect()
+        }
+        .boxed()
+    }
+
+    async fn child(
+        &self,
+        repository: &Repository<'_>,
+        child: &Child,
+        depth: usize,
+    ) -> Vec<(Platform, Walked)> {
+        let mut platform = Platform {
+            platform: child.platform.clone(),
+            digest: child.digest.clone(),
+            ..Platform::default()
+        };
+        if !is_wanted(&child.platform, self.platforms) {
+            // Nobody here pulls it: that it is there is all there is to say.
+            platform.failure = self.head(repository, &child.digest).await.err();
+            return vec![(platform, Walked::default())];
+        }
+        platform.walked = true;
+        let missing = |failure: Failure| {
+            let is_missing = matches!(
+                failure.reason,
+                Reason::TagMissing | Reason::RepositoryMissing
+            );
+            let reason = if is_missing {
+                Reason::PlatformMissing
+            } else {
+                failure.reason
+            };
+            let what = if child.platform.is_empty() {
+                "a manifest"
+            } else {
+                child.platform.as_str()
+            };
+            Failure {
+                reason,
+                stage: Stage::Platform,
+                message: format!("{} ({what}, named by the index)", failure.message),
+                ..failure
+            }
+        };
+        let manifest = match self.manifest(repository, &child.digest).await {
+            Ok(manifest) => manifest,
+            Err(failure) => {
+                let failure = missing(failure);
+                platform.failure = Some(failure.clone());
+                let walked = Walked {
+                    failures: vec![failure],
+                    ..Walked::default()
+                };
+                return vec![(platform, walked)];
+            }
+        };
+        match &manifest.content {
+            Content::Image(blobs) => {
+                let walked = self.layers(repository, blobs).await;
+                platform.failure = walked.failures.first().cloned();
+                if platform.platform.is_empty() {
+                    platform.platform.clone_from(&walked.platform);
+                }
+                vec![(platform, walked)]
+            }
+            Content::Index(inner) if depth < DEPTH => {
+                self.children(repository, inner, depth + 1).await
+            }
+            Content::Index(_) => {
+                let failure = repository.server.failure(
+                    Stage::Platform,
+                    Reason::ManifestMalformed,
+                    "indexes lie in indexes, more than three deep",
+                );
+                platform.failure = Some(failure.clone());
+                vec![(
+                    platform,
+                    Walked {
+                        failures: vec![failure],
+                        ..Walked::default()
+                    },
+                )]
+            }
+        }
+    }
+
+    /// Whether a manifest that nobody here pulls is there.
+    async fn head(&self, repository: &Repository<'_>, digest: &str) -> Result<(), Failure> {
+        let key = Self::key(repository, digest);
+        self.heads
+            .get(key, async {
+                let path = format!("manifests/{digest}");
+                let answer = repository.ask(Wanted {
+                    method: &Method::HEAD,
+                    path: &path,
+                    accept: Some(MANIFESTS),
+                    first_byte: false,
+                    cap: 0,
+                    actions: "pull",
+                    stage: Stage::Platform,
+                    kind: Kind::Manifest,
+                });
+                let answer = answer.await?;
+                if answer.status == 200 {
+                    return Ok(());
+                }
+                let reason = if answer.status == 404 {
+                    Reason::PlatformMissing
+                } else {
+                    Reason::ServerError
+                };
+                let text = format!("HEAD {}/{path}: {}", repository.name, answer.status);
+                Err(Failure {
+                    status: Some(answer.status),
+                    ..repository.server.failure(Stage::Platform, reason, text)
+                })
+            })
+            .await
+    }
+
+    async fn layers(&self, repository: &Repository<'_>, blobs: &[Blob]) -> Walked {
+        let mut walked = Walked::default();
+        let all = blobs.iter().map(|blob| async move {
+            if blob.is_config {
+                self.config(repository, blob).await
+            } else {
+                self.blob(repository, blob).await.map(|()| String::new())
+            }
+        });
+        for (blob, found) in blobs.iter().zip(join_all(all).await) {
+            walked.blobs += 1;
+            walked.bytes = walked.bytes.saturating_add(blob.size);
+            match found {
+                Ok(platform) if walked.platform.is_empty() => walked.platform = platform,
+                Ok(_) => {}
+                Err(failure) => walked.failures.push(failure),
+            }
+        }
+        walked
+    }
+
+    /// A configuration is read: it tells the platform.
+    async fn config(&self, repository: &Repository<'_>, blob: &Blob) -> Result<String, Failure> {
+        let key = Self::key(repository, &blob.digest);
+        self.configs
+            .get(key, async {
+                let path = format!("blobs/{}", blob.digest);
+                let answer = repository.ask(Wanted {
+                    method: &Method::GET,
+                    path: &path,
+                    accept: None,
+                    first_byte: false,
+                    cap: manifest::LONGEST,
+                    actions: "pull",
+                    stage: Stage::Blob,
+                    kind: Kind::Blob,
+                });
+                let answer = answer.await?;
+                if answer.status != 200 {
+                    return Err(no_blob(repository, blob, &answer));
+                }
+                if answer.body.len() > manifest::LONGEST {
+                    return Ok(String::new());
+                }
+                let own = manifest::digest(&answer.body, &blob.digest);
+                if own != blob.digest {
+                    let text = format!("{}/{path} has the digest {own}", repository.name);
+                    return Err(repository.server.failure(
+                        Stage::Blob,
+                        Reason::DigestMismatch,
+                        text,
+                    ));
+                }
+                Ok(manifest::platform(&answer.body))
+            })
+            .await
+    }
+
+    /// A layer is not read: that it is there, and as long as it should be, is enough.
+    async fn blob(&self, repository: &Repository<'_>, blob: &Blob) -> Result<(), Failure> {
+        let key = Self::key(repository, &blob.digest);
+        self.blobs
+            .get(key, async {
+                let path = format!("blobs/{}", blob.digest);
+                let wanted = Wanted {
+                    method: &Method::HEAD,
+                    path: &path,
+                    accept: None,
+                    first_byte: false,
+                    cap: 0,
+                    actions: "pull",
+                    stage: Stage::Blob,
+                    kind: Kind::Blob,
+                };
+                let mut answer = repository.ask(wanted).await;
+                // Addresses that are signed for GET alone, and servers that know no HEAD.
+                let is_for_get = |answer: &Answer| {
+                    matches!(answer.status, 405 | 501)
+                        || (answer.is_of_another && matches!(answer.status, 400 | 401 | 403))
+                };
+                if answer.as_ref().is_ok_and(is_for_get) {
+                    answer = repository
+                        .ask(Wanted {
+                            method: &Method::GET,
+                            first_byte: true,
+                            cap: 1,
+                            ..wanted
+                        })
+                        .await;
+                }
+                let answer = answer?;
+                if !matches!(answer.status, 200 | 206) {
+                    return Err(no_blob(repository, blob, &answer));
+                }
+                let length = match answer.status {
+                    206 => answer
+                        .header("content-range")
+                        .and_then(|it| it.rsplit('/').next()),
+                    _ => answer.header("content-length"),
+                };
+                match length.and_then(|it| it.parse::<u64>().ok()) {
+                    Some(length) if length != blob.size => {
+                        let text = format!(
+                            "{}/{path} has {length} bytes, and the manifest says {}",
+                            repository.name, blob.size
+                        );
+                        Err(repository
+                            .server
+                            .failure(Stage::Blob, Reason::BlobSize, text))
+                    }
+                    _ => Ok(()),
+                }
+            })
+            .await
+    }
+}
+
+fn no_blob(repository: &Repository<'_>, blob: &Blob, answer: &Answer) -> Failure {
+    let reason = match answer.status {
+        404 | 410 => Reason::BlobMissing,
+        429 => Reason::RateLimited,
+        _ if answer.is_of_another => Reason::RedirectRefused,
+        500.. => Reason::ServerError,
+        _ => Reason::Other,
+    };
+    let whence = if answer.is_of_another {
+        " (of the server that it sends to)"
+    } else {
+        ""
+    };
+    let text = format!(
+        "{}/blobs/{}: {}{whence}",
+        repository.name,
+        blob.digest,
+        errors::said(answer)
+    );
+    Failure {
+        status: Some(answer.status),
+        code: errors::code(answer),
+        ..repository.server.failure(Stage::Blob, reason, text)
+    }
+}
+
+/// What was found out of an image's layers.
+#[derive(Default)]
+struct Walked {
+    platform: String,
+    blobs: u64,
+    bytes: u64,
+    failures: Vec<Failure>,
+}

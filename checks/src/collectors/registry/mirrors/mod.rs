@@ -1,0 +1,200 @@
+//! Mirrors: which servers a node asks for an image, in which order.
+//!
+//! `parse.rs` reads the forms that there are into [`Rule`]s, `read.rs` finds them on this machine and in the cluster;
+//! here a rule is applied to an image.
+
+mod parse;
+mod read;
+
+use bundle::collected::registry::Mirror;
+use serde::{Deserialize, Serialize};
+use syntax::image::{ImageReference, server};
+
+pub(super) use parse::Given;
+pub(super) use read::{of_cluster, of_machine};
+
+/// What stands in for a registry or a part of one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Rule {
+    /// The file or object that says so.
+    pub(super) source: String,
+    /// `docker.io`, `quay.io/team`, `*.example.com`; `*` for every registry.
+    pub(super) prefix: String,
+    /// In the order in which they are tried.
+    pub(super) mirrors: Vec<Stand>,
+    /// Where to go after them, if not to the registry itself.
+    pub(super) fallback: Option<Stand>,
+    /// Whether the registry itself is not asked at all.
+    pub(super) never_source: bool,
+    /// What is wrong with it.
+    pub(super) problem: String,
+}
+
+/// A server that stands in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Stand {
+    /// `https://mirror.example.com:5000`
+    pub(super) address: String,
+    /// Where its API is: `/v2`, or another path.
+    pub(super) root: String,
+    /// What takes the place of the rule's prefix in the repository; `None` where the repository stays as it is.
+    pub(super) path: Option<String>,
+    /// Whether it answers for tags.
+    pub(super) tags: bool,
+    /// Whether it answers for digests.
+    pub(super) digests: bool,
+    /// Whether it is told for which registry, as containerd does.
+    pub(super) names_registry: bool,
+    /// Whether it is given the image's own credentials, as containerd does.
+    pub(super) as_registry: bool,
+    /// Trust.
+    #[serde(flatten)]
+    pub(super) trust: TrustText,
+}
+
+/// Certificates and the like in PEM.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct TrustText {
+    pub(super) skip_verify: bool,
+    /// Files, until they are read.
+    pub(super) files: Vec<String>,
+    pub(super) roots: String,
+}
+
+/// Where an image is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    /// `https://host:port`
+    pub(super) address: String,
+    pub(super) root: String,
+    pub(super) repository: String,
+    /// The registry that it stands in for; `None` where it is the registry itself.
+    pub(super) stands_for: Option<String>,
+    pub(super) names_registry: bool,
+    pub(super) as_registry: bool,
+    pub(super) trust: TrustText,
+}
+
+/// The places where an image is asked for, in their order, and mirrors that do not answer for its kind of reference.
+pub(super) fn places(
+    rules: &[Rule],
+    image: &ImageReference,
+    in_clear: &[String],
+) -> (Vec<Place>, Vec<String>) {
+    let by_digest = image.digest.is_some();
+    let mut found: Vec<(usize, &Rule)> = rules
+        .iter()
+        .filter_map(|rule| Some((fit(&rule.prefix, image)?, rule)))
+        .collect();
+    let longest = found.iter().map(|(length, _)| *length).max();
+    found.retain(|(length, _)| Some(*length) == longest);
+    let mut places = Vec::new();
+    let mut skipped = Vec::new();
+    let mut never_source = false;
+    let mut fallback = None;
+    for (_, rule) in &found {
+        let suits = |stand: &&Stand| if by_digest { stand.digests } else { stand.tags };
+        places.extend(
+            rule.mirrors
+                .iter()
+                .filter(suits)
+                .filter_map(|stand| place(stand, rule, image)),
+        );
+        let others = rule.mirrors.iter().filter(|stand| !suits(stand));
+        skipped.extend(others.map(|stand| {
+            let kind = if by_digest { "digests" } else { "tags" };
+            format!(
+                "the mirror {} does not answer for {kind} ({})",
+                stand.address, rule.source
+            )
+        }));
+        never_source |= rule.never_source && rule.mirrors.iter().any(|stand| suits(&stand));
+        fallback = fallback.or(rule.fallback.as_ref().map(|stand| (stand, *rule)));
+    }
+    if let Some((stand, rule)) = fallback {
+        places.extend(place(stand, rule, image));
+    } else if !never_source {
+        let scheme = if in_clear.iter().any(|host| *host == image.host) {
+            "http"
+        } else {
+            "https"
+        };
+        places.push(Place {
+            address: format!("{scheme}://{}", image.server()),
+            root: "/v2".to_owned(),
+            repository: image.repository.clone(),
+            stands_for: None,
+            names_registry: false,
+            as_registry: true,
+            trust: TrustText::default(),
+        });
+    }
+    (places, skipped)
+}
+
+fn place(stand: &Stand, rule: &Rule, image: &ImageReference) -> Option<Place> {
+    let repository = match &stand.path {
+        None => image.repository.clone(),
+        Some(path) => {
+            // What of the name the prefix does not cover comes after the mirror's own path.
+            let (_, prefix_path) = rule.prefix.split_once('/').unwrap_or((&rule.prefix, ""));
+            let rest = image
+                .repository
+                .strip_prefix(prefix_path)?
+                .trim_start_matches('/');
+            let parts = [path.trim_matches('/'), rest];
+            let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+            parts.join("/")
+        }
+    };
+    let own = format!("://{}", server(&image.host));
+    let is_registry = stand.address.ends_with(&own);
+    Some(Place {
+        address: stand.address.clone(),
+        root: stand.root.clone(),
+        repository,
+        stands_for: (!is_registry).then(|| image.host.clone()),
+        names_registry: stand.names_registry && !is_registry,
+        as_registry: stand.as_registry || is_registry,
+        trust: stand.trust.clone(),
+    })
+}
+
+/// How much of an image's name a prefix covers; `None` where it is for others.
+fn fit(prefix: &str, image: &ImageReference) -> Option<usize> {
+    if prefix == "*" {
+        return Some(0);
+    }
+    if let Some(domain) = prefix.strip_prefix('*') {
+        return image.host.ends_with(domain).then_some(domain.len());
+    }
+    let name = image.name();
+    let rest = name.strip_prefix(prefix)?;
+    (rest.is_empty() || rest.starts_with('/')).then_some(prefix.len())
+}
+
+impl Rule {
+    /// For the bundle.
+    pub(super) fn told(&self) -> Mirror {
+        let shown = |stand: &Stand| {
+            let path = stand.path.as_deref().unwrap_or_default();
+            let root = stand.root.strip_suffix("/v2").unwrap_or(&stand.root);
+            format!(
+                "{}{root}{}{path}",
+                stand.address,
+                if path.is_empty() { "" } else { "/" }
+            )
+        };
+        Mirror {
+            source: self.source.clone(),
+            registry: self.prefix.clone(),
+            addresses: self.mirrors.iter().map(shown).collect(),
+            tags: self.mirrors.iter().any(|stand| stand.tags),
+            falls_back: !self.never_source,
+            problem: self.problem.clone(),
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Where mirrors are written down: files of this machine, objects of the cluster.
+
+use std::collections::BTreeSet;
+
+use bundle::collected::registry::Unread;
+
+use super::parse::{self, LONGEST, OPENSHIFT};
+use super::{Rule, Stand};
+use crate::cluster::Cluster;
+use crate::collector::CollectError;
+use crate::host::{Host, HostError};
+
+/// Files in a folder that are looked at.
+const MOST: usize = 64;
+
+/// Where containerd is configured, and with it where its `hosts.toml` lie by default.
+const CONTAINERD: [(&str, &str); 4] = [
+    ("/etc/containerd/config.toml", "/etc/containerd/certs.d"),
+    (
+        "/var/lib/rancher/k3s/agent/etc/containerd/config.toml",
+        "/var/lib/rancher/k3s/agent/etc/containerd/certs.d",
+    ),
+    (
+        "/var/lib/rancher/rke2/agent/etc/containerd/config.toml",
+        "/var/lib/rancher/rke2/agent/etc/containerd/certs.d",
+    ),
+    ("/etc/k0s/containerd.toml", "/etc/k0s/containerd.d/certs.d"),
+];
+
+const REGISTRIES_CONF: &str = "/etc/containers/registries.conf";
+const REGISTRIES_FOLDER: &str = "/etc/containers/registries.conf.d";
+const K3S: [&str; 2] = [
+    "/etc/rancher/k3s/registries.yaml",
+    "/etc/rancher/rke2/registries.yaml",
+];
+
+/// The rules of this machine for registries. What is not there is no problem, what cannot be read is told.
+pub(in crate::collectors::registry) async fn of_machine(
+    host: &Host,
+    registries: &BTreeSet<String>,
+    unread: &mut Vec<Unread>,
+) -> Vec<Rule> {
+    let mut machine = Machine {
+        host,
+        unread,
+        rules: Vec::new(),
+    };
+    for (config, default) in CONTAINERD {
+        let mut folders = vec![default.to_owned()];
+        if let Some(text) = machine.text(config).await {
+            match parse::containerd_config(&text) {
+                Ok((given, old)) => {
+                    if old {
+                        machine.tell(
+                            config,
+                            "its mirrors of the old form (registry.mirrors) are not read",
+                        );
+                    }
+                    if !given.is_empty() {
+                        folders = given;
+                    }
+                }
+                Err(problem) => machine.tell(config, &problem),
+            }
+        }
+        for folder in folders {
+            for registry in registries {
+                machine.hosts(&folder, registry).await;
+            }
+        }
+    }
+    machine.registries_conf().await;
+    for file in K3S {
+        if let Some(text) = machine.text(file).await {
+            let rules = parse::k3s_registries(file, &text);
+            machine.rules.extend(rules);
+        }
+    }
+    let mut rules = machine.rules;
+    for rule in &mut rules {
+        read_trust(host, rule).await;
+    }
+    rules
+}
+
+struct Machine<'a> {
+    host: &'a Host,
+    unread: &'a mut Vec<Unread>,
+    rules: Vec<Rule>,
+}
+
+impl Machine<'_> {
+    /// A file's text, where there is one.
+    async fn text(&mut self, path: &str) -> Option<String> {
+        match self.host.file(path, LONGEST).await {
+            Ok(bytes) => match String::from_utf8(bytes) {
+                Ok(text) => Some(text),
+                Err(_) => {
+                    self.tell(path, "it is not UTF-8");
+                    None
+                }
+            },
+            Err(error) => {
+                if !is_absent(&error) {
+                    self.tell(path, &error.to_string());
+                }
+                None
+            }
+        }
+    }
+
+    fn tell(&mut self, what: &str, reason: &str) {
+        self.unread.push(Unread {
+            what: what.to_owned(),
+            reason: reason.to_owned(),
+        });
+    }
+
+    /// The first of the names under which containerd keeps a registry; the last is for all that have none.
+    async fn hosts(&mut self, folder: &str, registry: &str) {
+        let with_port = registry
+            .rsplit_once(':')
+            .map(|(name, port)| format!("{name}_{port}_"));
+        let names = with_port
+            .into_iter()
+            .chain([registry.to_owned(), "_default".to_owned()]);
+        for name in names {
+            let own = format!("{folder}/{name}");
+            let file = format!("{own}/hosts.toml");
+            if let Some(text) = self.text(&file).await {
+                self.rules
+                    .push(parse::hosts_toml(&file, registry, &own, &text));
+                return;
+            }
+            // The old form: certificates alone.
+            let files = self.host.names(&own, MOST).await.unwrap_or_default();
+            let roots: Vec<String> = files
+                .iter()
+                .filter(|name| name.ends_with(".crt"))
+                .map(|name| format!("{own}/{name}"))
+                .collect();
+            if !roots.is_empty() {
+                let mut rule = parse::hosts_toml(
+                    &own,
+                    registry,
+                    &own,
+                    &format!("server = \"https://{registry}\""),
+                );
+                if let Some(Stand { trust, .. }) = &mut rule.fallback {
+                    trust.files = roots;
+                }
+                self.rules.push(rule);
+                return;
+            }
+        }
+    }
+
+    async fn registries_conf(&mut self) {
+        let mut files = vec![REGISTRIES_CONF.to_owned()];
+        let further = self
+            .host
+            .names(REGISTRIES_FOLDER, MOST)
+            .await
+            .unwrap_or_default();
+        let further = further.iter().filter(|name| name.ends_with(".conf"));
+        files.extend(further.map(|name| format!("{REGISTRIES_FOLDER}/{name}")));
+        for file in files {
+            if let Some(text) = self.text(&file).await {
+                let rules = parse::registries_conf(&file, &text);
+                // A later file takes the place of an earlier one for the same prefix.
+                self.rules.retain(|old| {
+                    !rules.iter().any(|new| {
+                        new.prefix == old.prefix && old.source.starts_with("/etc/containers")
+                    })
+                });
+                self.rules.extend(rules);
+            }
+        }
+    }
+}
+
+/// The authorities that a rule names by file.
+async fn read_trust(host: &Host, rule: &mut Rule) {
+    let stands = rule.mirrors.iter_mut().chain(rule.fallback.as_mut());
+    let mut problem = None;
+    for stand in stands {
+        for file in std::mem::take(&mut stand.trust.files) {
+            match host.file(&file, LONGEST).await {
+                Ok(bytes) => {
+                    stand.trust.roots.push_str(&String::from_utf8_lossy(&bytes));
+                    stand.trust.roots.push('\n');
+                }
+                Err(error) => {
+                    problem.get_or_insert(format!("the authority's file is not there: {error}"));
+                }
+            }
+        }
+    }
+    if let Some(problem) = problem {
+        rule.wrong(problem);
+    }
+}
+
+fn is_absent(error: &HostError) -> bool {
+    use std::io::ErrorKind;
+    matches!(error, HostError::Read { source, .. }
+        if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
+}
+
+/// OpenShift's sets of mirrors, where the API has them.
+pub(in crate::collectors::registry) async fn of_cluster(
+    cluster: &Cluster,
+    unread: &mut Vec<Unread>,
+) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for (version, plural, ..) in OPENSHIFT {
+        let path = format!("/apis/{version}/{plural}");
+        let listed = cluster
+            .list(&path, &[], |object| {
+                match parse::openshift(plural, object.bytes) {
+                    Ok(found) => rules.extend(found),
+                    Err(problem) => {
+                        return Err(CollectError::Failed(format!(
+                            "{plural} {}: {problem}",
+                            object.name
+                        )));
+                    }
+                }
+                Ok(())
+            })
+            .await;
+        if let Err(error) = listed {
+            let is_absent =
+                matches!(&error, crate::cluster::ListError::Api(error) if error.is_absent());
+            if !is_absent {
+                unread.push(Unread {
+                    what: plural.to_owned(),
+                    reason: error.to_string(),
+                });
+            }
+        }
+    }
+    rules
+}

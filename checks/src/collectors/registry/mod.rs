@@ -1,0 +1,538 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bundle::BundlePath;
+use bundle::collected::postgres::Password;
+use bundle::collected::registry::{
+    Credential as Told, Failure, Image, Push, Reachability, Reason, Stage,
+};
+use futures::{FutureExt, StreamExt, stream};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use syntax::config::{self, ConfigError, Parsed};
+use tokio::time::{Instant, timeout_at};
+
+use crate::agent::{From, Place};
+use crate::collector::{
+    CollectError, Collector, CollectorKind, Conduct, Context, Meta, Output, Permission, Scope,
+    Writes, locked,
+};
+
+mod challenge;
+mod client;
+mod credentials;
+mod errors;
+mod image;
+mod link;
+mod manifest;
+mod mirrors;
+mod once;
+pub(super) mod peer;
+mod proxy;
+mod push;
+mod repository;
+mod resolve;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod token;
+
+use bundle::collected::registry::Tls as Facts;
+use client::{Limits, Registries};
+use image::Walk;
+use proxy::{Proxies, ProxyConfig};
+use resolve::{Resolved, SecretName, Workloads};
+use tls::Trust;
+
+/// The registry row.
+pub(super) const KIND: CollectorKind = CollectorKind {
+    name: "registry",
+    type_name: "registry",
+    scope: Scope::Cluster,
+    summary: "Whether images can be pulled, and where the way to them breaks: name, network, proxy, TLS, token, manifest, layer",
+    docs: DOCS,
+    since: "0.1.0",
+    parse,
+    schema: || schemars::schema_for!(Registry).to_value(),
+};
+
+const DOCS: &str = "\
+# What it collects
+
+Walks the way to each image as a node would, one link after the other, and tells the first that is broken: the registry's
+name, the connection, the proxy, TLS (chain, names, expiry, interception), `GET /v2/`, its challenge, a token and what it
+allows, the manifest with its digest computed and compared, each platform of an index, each layer, and the server that a
+registry sends to for layers. Layers are asked for, not read. Each token, manifest and layer is asked for once, however many
+images share it. `Retry-After` is respected; of a limit on pulls a quarter is left to the nodes.
+
+Images are those of the spec, of `imageFiles` (one a line) and of `workloads`, the pods of namespaces. Credentials are those of
+`imagePullSecrets` in `namespace`, else of its ServiceAccount, and of pods their own; they are matched to images as the
+kubelet does. What plug-ins on nodes give (credential providers) cannot be seen. Platforms are those of the
+cluster's nodes, or `platforms`; layers of others are not asked for.
+
+Mirrors: OpenShift's sets, `mirrors.given`, and with `thisMachine` what this machine has for containerd (`hosts.toml`), CRI-O
+(`registries.conf`), K3s and RKE2. Proxies are those of this process' environment, or `proxy`; none is used for this machine
+itself. Authorities are the system's (`SSL_CERT_FILE`) and `tls`. No credential follows a redirect to another
+server.
+
+`push` starts an upload in repositories and cancels it at once, if the run has `--allow-writes`; without, it is told that
+writing is not allowed.
+
+With `from: pod` the requests come from a pod of assay (`--agent-image`) in `namespace`: what it finds holds for pods.
+Secrets and files are read by the caller. Nodes pull by themselves: their proxy and their authorities may be others.
+
+# Files
+
+- `registry/<collectorName>/reachability.json`, `registry/registry/reachability.json` without a name: `servers`, `images`,
+  `credentials` (how long a password is, in classes, and a fingerprint), `mirrors`, `pushes`, `requests`
+
+# Permissions
+
+- get secrets, the pull secrets and `tls.secret`; get serviceaccounts, the one whose pull secrets are used
+- list pods, with `workloads`; list nodes, unless the spec has `platforms`
+
+- with `from: pod` also create, get and delete pods and secrets, get pods/log; list events, which explain why a pod
+  does not start
+
+# Example
+
+```yaml
+registry:
+  collectorName: release
+  namespace: shop
+  images:
+    - registry.example.com/shop/web:1.4
+    - registry.example.com/shop/worker:1.4
+  imagePullSecrets: [{name: shop-registry}]
+  workloads: {namespaces: [shop]}
+```
+";
+
+/// What one step has.
+const STEP: Duration = Duration::from_secs(10);
+
+/// What all of it has where the spec does not say.
+const WHOLE: Duration = Duration::from_mins(5);
+
+/// What reading Secrets and writing the file may take beside.
+const BESIDE: Duration = Duration::from_mins(1);
+
+/// Requests at a time, and to one server.
+const REQUESTS: usize = 32;
+const PER_SERVER: usize = 8;
+
+/// Images at a time: more would only wait.
+const IMAGES: usize = 16;
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+struct Registry {
+    /// The images.
+    images: Vec<String>,
+    /// Files of this machine with images, one a line.
+    image_files: Vec<String>,
+    /// The images of pods.
+    workloads: Option<Workloads>,
+    /// The namespace of the pull secrets; that of the run where it is empty.
+    namespace: String,
+    /// The pull secrets; those of the `ServiceAccount` where there is none.
+    image_pull_secrets: Vec<SecretName>,
+    /// The `ServiceAccount` whose pull secrets are used, `default` where it is empty.
+    service_account: String,
+    /// Credentials in place of pull secrets.
+    credentials: Vec<resolve::Given>,
+    /// Certificates.
+    tls: TlsConfig,
+    /// Registries that are asked by HTTP in clear, `host:port`.
+    plain_http: Vec<String>,
+    /// The proxies of whoever pulls, where they are not those of the environment.
+    proxy: ProxyConfig,
+    /// Mirrors.
+    mirrors: MirrorConfig,
+    /// The platforms whose layers are asked for, `linux/arm64`; those of the cluster's nodes where there is none.
+    platforms: Vec<String>,
+    /// Repositories, `registry.example.com/team/app`, in which an upload is started and cancelled.
+    push: Vec<String>,
+    /// Requests at a time to one server; 8 where it is 0.
+    requests_per_server: usize,
+    /// Where the requests come from: this machine, or a pod in the cluster.
+    from: From,
+    /// In a pod: what the caller found out.
+    #[schemars(skip)]
+    resolved: Option<Resolved>,
+    /// How long all of it may take, as `2m`. Five minutes if empty.
+    timeout: String,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self {
+            images: Vec::new(),
+            image_files: Vec::new(),
+            workloads: None,
+            namespace: String::new(),
+            image_pull_secrets: Vec::new(),
+            service_account: String::new(),
+            credentials: Vec::new(),
+            tls: TlsConfig::default(),
+            plain_http: Vec::new(),
+            proxy: ProxyConfig::default(),
+            mirrors: MirrorConfig::default(),
+            platforms: Vec::new(),
+            push: Vec::new(),
+            requests_per_server: 0,
+            from: From::default(),
+            resolved: None,
+            timeout: String::new(),
+        }
+    }
+}
+
+/// Certificates and keys.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+struct TlsConfig {
+    /// Whether servers' certificates are taken as they are.
+    skip_verify: bool,
+    /// The authorities' certificates, PEM, beside those of the system.
+    cacert: String,
+    /// A file of this machine with them.
+    ca_file: String,
+    /// The client's certificate, PEM.
+    client_cert: String,
+    /// Its key, PEM.
+    client_key: String,
+    /// A Secret in `namespace` with the keys `cacert` (or `ca.crt`), `clientCert` (`tls.crt`) and `clientKey` (`tls.key`).
+    secret: Option<SecretName>,
+}
+
+/// Where mirrors are from.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+struct MirrorConfig {
+    /// Mirrors that stand here.
+    given: Vec<mirrors::Given>,
+    /// Whether this machine's containerd, CRI-O, K3s and RKE2 are asked, as on a node.
+    this_machine: bool,
+    /// Whether `OpenShift`'s sets of mirrors are read.
+    cluster: bool,
+}
+
+impl Default for MirrorConfig {
+    fn default() -> Self {
+        Self {
+            given: Vec::new(),
+            this_machine: false,
+            cluster: true,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Named {
+    name: String,
+    config: Registry,
+    timeout: Duration,
+}
+
+fn parse(value: &Value, meta: &Meta) -> Result<Parsed<Box<dyn Collector>>, ConfigError> {
+    let Parsed { config, ignored } = config::parse::<Registry>(value)?;
+    let timeout = super::timeout(&config.timeout)?.unwrap_or(WHOLE);
+    let refuse = |path: &str, message: &str| {
+        Err(ConfigError {
+            path: path.to_owned(),
+            message: message.to_owned(),
+        })
+    };
+    let is_empty = config.images.is_empty()
+        && config.image_files.is_empty()
+        && config.workloads.is_none()
+        && config.push.is_empty()
+        && config.resolved.is_none();
+    if is_empty {
+        return refuse(
+            "images",
+            "name images, imageFiles, workloads or push: there is nothing to look for",
+        );
+    }
+    if config.credentials.len() > 64 || config.requests_per_server > 64 {
+        return refuse("requestsPerServer", "64 is the most");
+    }
+    Ok(Parsed {
+        config: Box::new(Named {
+            name: meta.name.clone(),
+            config,
+            timeout,
+        }),
+        ignored,
+    })
+}
+
+#[async_trait]
+impl Collector for Named {
+    fn title(&self) -> String {
+        super::title(KIND.type_name, &self.name)
+    }
+
+    fn conduct(&self) -> Conduct {
+        if self.config.push.is_empty() {
+            Conduct::Reads
+        } else {
+            Conduct::Acts
+        }
+    }
+
+    fn permissions(&self, namespace: Option<&str>) -> Vec<Permission> {
+        self.config.permissions(namespace)
+    }
+
+    /// What may not be read is an answer in its file.
+    fn degrades(&self) -> bool {
+        true
+    }
+
+    fn files(&self, _namespace: Option<&str>) -> Vec<String> {
+        self.path().map(String::from).into_iter().collect()
+    }
+
+    fn deadline(&self) -> Option<Duration> {
+        Some(self.timeout.saturating_add(BESIDE))
+    }
+
+    fn place(&self, namespace: Option<&str>) -> Place {
+        self.config.from.place(&self.config.namespace, namespace)
+    }
+
+    async fn portable(
+        &self,
+        context: &Context,
+        _output: &Output,
+    ) -> Result<Option<Value>, CollectError> {
+        let resolved = self.config.resolve(context).await;
+        let resolved = serde_json::to_value(&resolved)
+            .map_err(|_| CollectError::Failed("the request cannot be encoded".to_owned()))?;
+        Ok(Some(json!({
+            "resolved": resolved,
+            "tls": {"skipVerify": self.config.tls.skip_verify},
+            "plainHttp": self.config.plain_http,
+            "proxy": self.config.proxy,
+            "requestsPerServer": self.config.requests_per_server,
+            "timeout": self.config.timeout,
+        })))
+    }
+
+    async fn collect(&self, context: &Context, output: &Output) -> Result<(), CollectError> {
+        let end = Instant::now() + self.timeout;
+        let (from, resolved) = match &self.config.resolved {
+            Some(resolved) => ("pod", resolved.clone()),
+            None => ("here", self.config.resolve(context).await),
+        };
+        let mut found = self.probe(&resolved, context, end).await?;
+        found.from = from.to_owned();
+        hide(&mut found, &resolved);
+        output.json(&self.path()?, &found)
+    }
+}
+
+impl Named {
+    fn path(&self) -> Result<BundlePath, CollectError> {
+        let name = if self.name.is_empty() {
+            KIND.name
+        } else {
+            &self.name
+        };
+        Ok(BundlePath::join(["registry", name, "reachability.json"])?)
+    }
+
+    async fn probe(
+        &self,
+        resolved: &Resolved,
+        context: &Context,
+        end: Instant,
+    ) -> Result<Reachability, CollectError> {
+        let trust = Trust::new(
+            &resolved.roots,
+            &resolved.client_certificate,
+            &resolved.client_key,
+            !self.config.tls.skip_verify,
+        );
+        let trust = Arc::new(trust.map_err(|text| CollectError::Failed(format!("tls: {text}")))?);
+        let per_server = match self.config.requests_per_server {
+            0 => PER_SERVER,
+            some => some,
+        };
+        let limits = Limits {
+            step: STEP.min(self.timeout),
+            end,
+            all: REQUESTS,
+            per_server,
+        };
+        let registries = Registries::new(limits, Proxies::new(&self.config.proxy));
+        let walk = Walk {
+            rules: &resolved.rules,
+            platforms: &resolved.platforms,
+            in_clear: &self.config.plain_http,
+            ..Walk::new(&registries, &resolved.credentials, trust)
+        };
+        let images = images(&walk, &resolved.images, end, self.timeout).await;
+        let pushes = pushes(&walk, &resolved.pushes, context, end).await;
+        let outcomes = locked(&walk.outcomes).clone();
+        Ok(Reachability {
+            from: String::new(),
+            platforms: resolved.platforms.clone(),
+            platforms_from: resolved.platforms_from.clone(),
+            servers: registries.seen(),
+            images,
+            credentials: told(resolved, context, &outcomes),
+            mirrors: resolved.rules.iter().map(mirrors::Rule::told).collect(),
+            pushes,
+            requests: registries.counts.told(),
+            unread: resolved.unread.clone(),
+        })
+    }
+}
+
+/// Walks to every image. Those that are not reached in time say so.
+async fn images(
+    walk: &Walk<'_>,
+    asked: &[image::Asked],
+    end: Instant,
+    whole: Duration,
+) -> Vec<Image> {
+    let ways = stream::iter(0..asked.len()).map(|index| {
+        let way = async move { (index, walk.image(&asked[index]).await) };
+        way.boxed()
+    });
+    let mut ways = std::pin::pin!(ways.buffer_unordered(IMAGES));
+    let mut found: Vec<Option<Image>> = Vec::new();
+    found.resize_with(asked.len(), || None);
+    while let Ok(Some((index, image))) = timeout_at(end, ways.next()).await {
+        found[index] = Some(image);
+    }
+    let late = |asked: &image::Asked| Image {
+        image: asked.image.clone(),
+        wanted_by: asked.wanted_by.clone(),
+        failure: Some(Failure {
+            reason: Reason::Deadline,
+            message: format!("not reached within {} s", whole.as_secs_f32()),
+            ..Failure::default()
+        }),
+        ..Image::default()
+    };
+    let found = found.into_iter().zip(asked);
+    found
+        .map(|(image, asked)| image.unwrap_or_else(|| late(asked)))
+        .collect()
+}
+
+/// Starts uploads and cancels them, one after the other.
+async fn pushes(
+    walk: &Walk<'_>,
+    asked: &[image::Asked],
+    context: &Context,
+    end: Instant,
+) -> Vec<Push> {
+    let mut pushes = Vec::new();
+    for asked in asked {
+        let mut push = Push {
+            repository: asked.image.clone(),
+            ..Push::default()
+        };
+        let failure = if context.writes == Writes::Allowed {
+            match timeout_at(end, walk.push(asked, &mut push)).await {
+                Ok(result) => result.err(),
+                Err(_) => Some(Failure {
+                    reason: Reason::Deadline,
+                    stage: Stage::Push,
+                    message: "the time was over before an upload was started and cancelled"
+                        .to_owned(),
+                    ..Failure::default()
+                }),
+            }
+        } else {
+            Some(Failure {
+                reason: Reason::WritesNotAllowed,
+                stage: Stage::Push,
+                message: "writes not allowed: the run has no --allow-writes".to_owned(),
+                ..Failure::default()
+            })
+        };
+        push.failure = failure;
+        pushes.push(push);
+    }
+    pushes
+}
+
+/// What may be told of credentials.
+fn told(
+    resolved: &Resolved,
+    context: &Context,
+    outcomes: &BTreeMap<(String, String), bool>,
+) -> Vec<Told> {
+    let known = resolved.credentials.iter().map(|credential| {
+        let secret = match credential.identity_token.as_str() {
+            "" => &credential.password,
+            token => token,
+        };
+        let facts = context.salt.facts(secret.as_bytes());
+        let key = (credential.source.clone(), credential.written.clone());
+        let outcome = match outcomes.get(&key) {
+            Some(true) => "accepted",
+            Some(false) => "refused",
+            None => "",
+        };
+        Told {
+            source: credential.source.clone(),
+            registry: credential.written.clone(),
+            password: Some(Password {
+                length_class: facts.length_class.to_owned(),
+                fingerprint: facts.fingerprint,
+            }),
+            identity_token: !credential.identity_token.is_empty(),
+            outcome: outcome.to_owned(),
+            problem: String::new(),
+        }
+    });
+    known.chain(resolved.unusable.iter().cloned()).collect()
+}
+
+/// A server may say a password back: it is taken out of every message.
+fn hide(found: &mut Reachability, resolved: &Resolved) {
+    let secrets: Vec<&str> = resolved
+        .credentials
+        .iter()
+        .flat_map(|it| [it.password.as_str(), it.identity_token.as_str()])
+        .filter(|secret| secret.len() > 3)
+        .collect();
+    let clean = |text: &mut String| {
+        for secret in &secrets {
+            if text.contains(secret) {
+                *text = text.replace(secret, "…");
+            }
+        }
+    };
+    let of_images = found.images.iter_mut().flat_map(|image| {
+        let platforms = image
+            .platforms
+            .iter_mut()
+            .filter_map(|it| it.failure.as_mut());
+        let all = image.failure.iter_mut().chain(&mut image.also);
+        all.chain(&mut image.before).chain(platforms)
+    });
+    let of_servers = found
+        .servers
+        .iter_mut()
+        .filter_map(|it| it.failure.as_mut());
+    let of_pushes = found.pushes.iter_mut().filter_map(|it| it.failure.as_mut());
+    for failure in of_images.chain(of_servers).chain(of_pushes) {
+        clean(&mut failure.message);
+    }
+    for server in &mut found.servers {
+        for step in &mut server.steps {
+            clean(&mut step.detail);
+        }
+    }
+}

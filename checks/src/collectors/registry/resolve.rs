@@ -1,0 +1,562 @@
+//! What is asked for, before anything is asked of a registry: images, credentials, mirrors and platforms, from the spec, the
+//! cluster and this machine. All of it can be handed to a pod, which has neither.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bundle::collected::node::Node;
+use bundle::collected::registry::{Credential as Told, Unread};
+use http::StatusCode;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use syntax::image::ImageReference;
+
+use super::credentials::{Credential, Entries, docker_cfg, docker_config};
+use super::image::Asked;
+use super::mirrors::{Rule, of_cluster, of_machine};
+use super::{Registry, TlsConfig};
+use crate::cluster::segment;
+use crate::collector::{CollectError, Context, Permission};
+
+/// Images that are looked for.
+const MOST: usize = 10_000;
+
+/// Who wants an image, as far as it is told.
+const WANTED_BY: usize = 3;
+
+/// The longest file of images, and of certificates.
+const FILE: u64 = 4 << 20;
+
+/// The pods whose images are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(super) struct Workloads {
+    /// Their namespaces; that of the run where there is none.
+    namespaces: Vec<String>,
+}
+
+/// A Secret of the collector's namespace.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(super) struct SecretName {
+    /// Its name.
+    pub(super) name: String,
+}
+
+/// Everything that is needed, and nothing that leads elsewhere.
+#[derive(Default, Clone, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Resolved {
+    pub(super) images: Vec<Asked>,
+    /// Repositories in which an upload is to be started.
+    pub(super) pushes: Vec<Asked>,
+    pub(super) credentials: Vec<Credential>,
+    /// Sources and entries that cannot be used.
+    pub(super) unusable: Vec<Told>,
+    pub(super) rules: Vec<Rule>,
+    pub(super) platforms: Vec<String>,
+    pub(super) platforms_from: String,
+    pub(super) roots: String,
+    pub(super) client_certificate: String,
+    pub(super) client_key: String,
+    pub(super) unread: Vec<Unread>,
+}
+
+/// It may hold credentials.
+impl std::fmt::Debug for Resolved {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Resolved({} images)", self.images.len())
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Pod {
+    spec: PodSpec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct PodSpec {
+    containers: Option<Vec<Container>>,
+    init_containers: Option<Vec<Container>>,
+    ephemeral_containers: Option<Vec<Container>>,
+    image_pull_secrets: Option<Vec<SecretName>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Container {
+    image: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct ServiceAccount {
+    image_pull_secrets: Option<Vec<SecretName>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Secret {
+    #[serde(rename = "type")]
+    kind: String,
+    /// In base64.
+    data: Option<BTreeMap<String, String>>,
+}
+
+fn permission(
+    verb: &'static str,
+    group: &str,
+    resource: &str,
+    namespace: Option<&str>,
+    name: Option<&str>,
+) -> Permission {
+    Permission {
+        verb,
+        group: group.to_owned(),
+        resource: resource.to_owned(),
+        namespace: namespace.map(str::to_owned),
+        name: name.map(str::to_owned),
+    }
+}
+
+impl Registry {
+    pub(super) fn namespace<'a>(&'a self, run: Option<&'a str>) -> &'a str {
+        let own = Some(self.namespace.as_str()).filter(|own| !own.is_empty());
+        own.or(run).unwrap_or("default")
+    }
+
+    fn workload_namespaces(&self, run: Option<&str>) -> Vec<String> {
+        match &self.workloads {
+            None => Vec::new(),
+            Some(workloads) if workloads.namespaces.is_empty() => {
+                vec![self.namespace(run).to_owned()]
+            }
+            Some(workloads) => workloads.namespaces.clone(),
+        }
+    }
+
+    pub(super) fn permissions(&self, run: Option<&str>) -> Vec<Permission> {
+        if self.resolved.is_some() {
+            return Vec::new();
+        }
+        let own = Some(self.namespace(run));
+        let mut permissions = Vec::new();
+        for secret in &self.image_pull_secrets {
+            permissions.push(permission("get", "", "secrets", own, Some(&secret.name)));
+        }
+        if self.image_pull_secrets.is_empty() && !self.images.is_empty() {
+            let account = Some(self.service_account());
+            permissions.push(permission("get", "", "serviceaccounts", own, account));
+            permissions.push(permission("get", "", "secrets", own, None));
+        }
+        if let Some(name) = &self.tls.secret {
+            permissions.push(permission("get", "", "secrets", own, Some(&name.name)));
+        }
+        for namespace in self.workload_namespaces(run) {
+            permissions.push(permission("list", "", "pods", Some(&namespace), None));
+            permissions.push(permission("get", "", "secrets", Some(&namespace), None));
+        }
+        if self.platforms.is_empty() {
+            permissions.push(permission("list", "", "nodes", None, None));
+        }
+        permissions.sort();
+        permissions.dedup();
+        permissions
+    }
+
+    fn service_account(&self) -> &str {
+        match self.service_account.as_str() {
+            "" => "default",
+            name => name,
+        }
+    }
+
+    /// Finds everything out. What cannot be read is told, and the rest goes on.
+    pub(super) async fn resolve(&self, context: &Context) -> Resolved {
+        let mut resolving = Resolving {
+            context,
+            resolved: Resolved::default(),
+            by_name: BTreeMap::new(),
+            secrets: BTreeSet::new(),
+        };
+        let run = context.namespace.as_deref();
+        let own = self.namespace(run);
+        resolving.tls(&self.tls, own).await;
+        let own_sources = resolving.own_secrets(self, own).await;
+        for image in &self.images {
+            resolving.add(image, "spec", &own_sources);
+        }
+        for file in &self.image_files {
+            resolving.file(file, &own_sources).await;
+        }
+        for namespace in self.workload_namespaces(run) {
+            resolving.pods(&namespace).await;
+        }
+        for repository in &self.push {
+            resolving.resolved.pushes.push(Asked {
+                image: repository.clone(),
+                wanted_by: Vec::new(),
+                sources: own_sources.clone(),
+            });
+        }
+        resolving.platforms(self).await;
+        resolving.mirrors(self).await;
+        let mut resolved = resolving.resolved;
+        resolved.images = resolving.by_name.into_values().collect();
+        resolved
+    }
+}
+
+struct Resolving<'a> {
+    context: &'a Context,
+    resolved: Resolved,
+    /// By the image as it is written.
+    by_name: BTreeMap<String, Asked>,
+    /// Those that were read, by namespace and name.
+    secrets: BTreeSet<(String, String)>,
+}
+
+impl Resolving<'_> {
+    fn tell(&mut self, what: impl Into<String>, reason: impl std::fmt::Display) {
+        self.resolved.unread.push(Unread {
+            what: what.into(),
+            reason: reason.to_string(),
+        });
+    }
+
+    fn add(&mut self, image: &str, wanted_by: &str, sources: &[String]) {
+        if image.is_empty() {
+            return;
+        }
+        if self.by_name.len() >= MOST && !self.by_name.contains_key(image) {
+            let told = self.resolved.unread.iter().any(|it| it.what == "images");
+            if !told {
+                self.tell(
+                    "images",
+                    format!("there are more than {MOST}; the rest is left out"),
+                );
+            }
+            return;
+        }
+        let asked = self
+            .by_name
+            .entry(image.to_owned())
+            .or_insert_with(|| Asked {
+                image: image.to_owned(),
+                ..Asked::default()
+            });
+        if asked.wanted_by.len() < WANTED_BY && asked.wanted_by.iter().all(|it| it != wanted_by) {
+            asked.wanted_by.push(wanted_by.to_owned());
+        }
+        for source in sources {
+            if !asked.sources.contains(source) {
+                asked.sources.push(source.clone());
+            }
+        }
+    }
+
+    async fn tls(&mut self, tls: &TlsConfig, namespace: &str) {
+        self.resolved.roots.clone_from(&tls.cacert);
+        self.resolved
+            .client_certificate
+            .clone_from(&tls.client_cert);
+        self.resolved.client_key.clone_from(&tls.client_key);
+        if !tls.ca_file.is_empty() {
+            match self.context.host.file(&tls.ca_file, FILE).await {
+                Ok(bytes) => self
+                    .resolved
+                    .roots
+                    .push_str(&String::from_utf8_lossy(&bytes)),
+                Err(error) => self.tell("tls.caFile", error),
+            }
+        }
+        let Some(secret) = &tls.secret else { return };
+        match self.secret(namespace, &secret.name).await {
+            Ok(secret) => {
+                let data = secret.data.unwrap_or_default();
+                let text = |keys: [&str; 2]| {
+                    let value = keys.iter().find_map(|key| data.get(*key))?;
+                    String::from_utf8(STANDARD.decode(value).ok()?).ok()
+                };
+                let fields = [
+                    (["cacert", "ca.crt"], &mut self.resolved.roots),
+                    (
+                        ["clientCert", "tls.crt"],
+                        &mut self.resolved.client_certificate,
+                    ),
+                    (["clientKey", "tls.key"], &mut self.resolved.client_key),
+                ];
+                for (keys, field) in fields {
+                    if let Some(value) = text(keys) {
+                        *field = value;
+                    }
+                }
+            }
+            Err(reason) => self.tell("tls.secret", reason),
+        }
+    }
+
+    /// The pull secrets that the spec names, else those of its ServiceAccount: as the API server gives them to a pod.
+    async fn own_secrets(&mut self, config: &Registry, namespace: &str) -> Vec<String> {
+        let mut sources = Vec::new();
+        for (index, auth) in config.credentials.iter().enumerate() {
+            let source = format!("spec, credentials[{index}]");
+            let entries = docker_config(&source, auth.to_json().as_bytes());
+            self.entries(&source, entries);
+            sources.push(source);
+        }
+        let mut names: Vec<String> = config
+            .image_pull_secrets
+            .iter()
+            .map(|it| it.name.clone())
+            .collect();
+        let is_wanted =
+            !config.images.is_empty() || !config.image_files.is_empty() || !config.push.is_empty();
+        if names.is_empty() && sources.is_empty() && is_wanted && self.context.cluster.is_some() {
+            let account = config.service_account();
+            match self.account(namespace, account).await {
+                Ok(found) => names = found,
+                Err(reason) => self.tell(format!("ServiceAccount {namespace}/{account}"), reason),
+            }
+        }
+        for name in names {
+            sources.push(self.pull_secret(namespace, &name).await);
+        }
+        // None at all is not the same as all of them.
+        if sources.is_empty() {
+            sources.push("none".to_owned());
+        }
+        sources
+    }
+
+    async fn account(&self, namespace: &str, name: &str) -> Result<Vec<String>, String> {
+        let path = format!(
+            "/api/v1/namespaces/{}/serviceaccounts/{}",
+            segment(namespace),
+            segment(name)
+        );
+        let cluster = self.context.cluster().map_err(|error| error.to_string())?;
+        match cluster.json::<ServiceAccount>(&path, &[]).await {
+            Ok(account) => {
+                let names = account.image_pull_secrets.unwrap_or_default();
+                Ok(names.into_iter().map(|it| it.name).collect())
+            }
+            Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => Ok(Vec::new()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    async fn secret(&self, namespace: &str, name: &str) -> Result<Secret, String> {
+        let path = format!(
+            "/api/v1/namespaces/{}/secrets/{}",
+            segment(namespace),
+            segment(name)
+        );
+        let cluster = self.context.cluster().map_err(|error| error.to_string())?;
+        let bytes = cluster.document(&path, &[]).await.map_err(|error| {
+            if error.status() == Some(StatusCode::NOT_FOUND) {
+                "it does not exist".to_owned()
+            } else {
+                error.to_string()
+            }
+        })?;
+        serde_json::from_slice(&bytes).map_err(|_| "it is malformed".to_owned())
+    }
+
+    /// Reads a pull secret once, and gives its name as a source.
+    async fn pull_secret(&mut self, namespace: &str, name: &str) -> String {
+        let source = format!("Secret {namespace}/{name}");
+        if !self.secrets.insert((namespace.to_owned(), name.to_owned())) {
+            return source;
+        }
+        let entries = match self.secret(namespace, name).await {
+            Ok(secret) => of_secret(&source, secret),
+            Err(reason) => Err(reason),
+        };
+        self.entries(&source, entries);
+        source
+    }
+
+    fn entries(&mut self, source: &str, entries: Result<Entries, String>) {
+        let told = |registry: String, problem: String| Told {
+            source: source.to_owned(),
+            registry,
+            problem,
+            ..Told::default()
+        };
+        match entries {
+            Ok(entries) => {
+                self.resolved.credentials.extend(entries.credentials);
+                let problems = entries.problems.into_iter();
+                self.resolved
+                    .unusable
+                    .extend(problems.map(|(registry, problem)| told(registry, problem)));
+            }
+            Err(problem) => self.resolved.unusable.push(told(String::new(), problem)),
+        }
+    }
+
+    /// One reference a line; `#` begins a comment.
+    async fn file(&mut self, file: &str, sources: &[String]) {
+        match self.context.host.file(file, FILE).await {
+            Ok(bytes) => {
+                let text = String::from_utf8_lossy(&bytes);
+                for line in text.lines() {
+                    let image = line.split('#').next().unwrap_or_default().trim();
+                    self.add(image, file, sources);
+                }
+            }
+            Err(error) => self.tell(file, error),
+        }
+    }
+
+    async fn pods(&mut self, namespace: &str) {
+        let Some(cluster) = self.context.cluster.clone() else {
+            self.tell(format!("pods in {namespace}"), "there is no cluster to ask");
+            return;
+        };
+        let mut found: Vec<(String, Pod)> = Vec::new();
+        let path = format!("/api/v1/namespaces/{}/pods", segment(namespace));
+        let listed = cluster
+            .list(&path, &[], |object| {
+                let pod = serde_json::from_slice(object.bytes).map_err(|_| {
+                    CollectError::Failed(format!("pod {} is malformed", object.name))
+                })?;
+                found.push((object.name.to_owned(), pod));
+                Ok(())
+            })
+            .await;
+        if let Err(error) = listed {
+            self.tell(format!("pods in {namespace}"), error);
+        }
+        for (name, pod) in found {
+            let mut sources = Vec::new();
+            for secret in pod.spec.image_pull_secrets.unwrap_or_default() {
+                sources.push(self.pull_secret(namespace, &secret.name).await);
+            }
+            if sources.is_empty() {
+                sources.push("none".to_owned());
+            }
+            let lists = [
+                pod.spec.containers,
+                pod.spec.init_containers,
+                pod.spec.ephemeral_containers,
+            ];
+            for container in lists.into_iter().flatten().flatten() {
+                self.add(
+                    &container.image,
+                    &format!("{namespace}/Pod {name}"),
+                    &sources,
+                );
+            }
+        }
+    }
+
+    async fn platforms(&mut self, config: &Registry) {
+        if !config.platforms.is_empty() {
+            self.resolved.platforms.clone_from(&config.platforms);
+            self.resolved.platforms_from = "spec".to_owned();
+            return;
+        }
+        let Some(cluster) = self.context.cluster.clone() else {
+            self.resolved.platforms_from =
+                "all, for there is no cluster to ask for its nodes".to_owned();
+            return;
+        };
+        let mut found = BTreeSet::new();
+        let listed = cluster
+            .list("/api/v1/nodes", &[], |object| {
+                let node: Node = serde_json::from_slice(object.bytes).map_err(|_| {
+                    CollectError::Failed(format!("node {} is malformed", object.name))
+                })?;
+                let info = &node.status.node_info;
+                if !info.operating_system.is_empty() && !info.architecture.is_empty() {
+                    found.insert(format!("{}/{}", info.operating_system, info.architecture));
+                }
+                Ok(())
+            })
+            .await;
+        self.resolved.platforms_from = match listed {
+            Ok(_) if !found.is_empty() => "nodes".to_owned(),
+            Ok(_) => "all, for no node tells its own".to_owned(),
+            Err(error) => {
+                found.clear();
+                format!("all, for the nodes cannot be read: {error}")
+            }
+        };
+        self.resolved.platforms = found.into_iter().collect();
+    }
+
+    async fn mirrors(&mut self, config: &Registry) {
+        let given = config.mirrors.given.iter().map(super::mirrors::Given::rule);
+        self.resolved.rules.extend(given);
+        if config.mirrors.this_machine {
+            let parsed = self
+                .by_name
+                .keys()
+                .filter_map(|image| ImageReference::parse(image).ok());
+            let registries: BTreeSet<String> = parsed.map(|it| it.host).collect();
+            let host = &self.context.host;
+            let rules = of_machine(host, &registries, &mut self.resolved.unread).await;
+            self.resolved.rules.extend(rules);
+        }
+        if config.mirrors.cluster
+            && let Some(cluster) = &self.context.cluster
+        {
+            let rules = of_cluster(cluster, &mut self.resolved.unread).await;
+            self.resolved.rules.extend(rules);
+        }
+    }
+}
+
+/// The entries of a pull secret of either type.
+fn of_secret(source: &str, secret: Secret) -> Result<Entries, String> {
+    let data = secret.data.unwrap_or_default();
+    let (key, read): (_, fn(&str, &[u8]) -> Result<Entries, String>) = match secret.kind.as_str() {
+        "kubernetes.io/dockerconfigjson" => (".dockerconfigjson", docker_config),
+        "kubernetes.io/dockercfg" => (".dockercfg", docker_cfg),
+        kind => {
+            return Err(format!(
+                "its type is {kind:?}, which the kubelet leaves out; it uses kubernetes.io/dockerconfigjson and kubernetes.io/dockercfg"
+            ));
+        }
+    };
+    let value = data
+        .get(key)
+        .ok_or_else(|| format!("it has no key {key}"))?;
+    let bytes = STANDARD
+        .decode(value)
+        .map_err(|_| format!("its {key} is not base64"))?;
+    read(source, &bytes)
+}
+
+/// A registry's credential in a spec.
+#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(super) struct Given {
+    /// The registry.
+    registry: String,
+    /// The name.
+    username: String,
+    /// The password.
+    password: String,
+}
+
+impl std::fmt::Debug for Given {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Given({})", self.registry)
+    }
+}
+
+impl Given {
+    fn to_json(&self) -> String {
+        let entry = serde_json::json!({"username": self.username, "password": self.password});
+        let mut auths = serde_json::Map::new();
+        auths.insert(self.registry.clone(), entry);
+        serde_json::json!({ "auths": Value::Object(auths) }).to_string()
+    }
+}

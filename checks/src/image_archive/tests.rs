@@ -27,13 +27,18 @@ fn tar_of(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
         header.set_mode(0o644);
-        builder.append_data(&mut header, name, content.as_slice()).unwrap();
+        builder
+            .append_data(&mut header, name, content.as_slice())
+            .unwrap();
     }
     builder.into_inner().unwrap()
 }
 
 fn hex(bytes: &[u8]) -> String {
-    Algorithm::Sha256.of(bytes).trim_start_matches("sha256:").to_owned()
+    Algorithm::Sha256
+        .of(bytes)
+        .trim_start_matches("sha256:")
+        .to_owned()
 }
 
 fn given(folder: &TempDir, bytes: &[u8]) -> Request {
@@ -96,7 +101,9 @@ fn a_layer_unpacks_to_the_same_from_every_form_and_container() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, bytes).unwrap();
     }
-    let of_folder = read(&request(folder.path()), &AtomicBool::new(false)).unwrap().inventory;
+    let of_folder = read(&request(folder.path()), &AtomicBool::new(false))
+        .unwrap()
+        .inventory;
     let packed = zstd::encode_all(tar.as_slice(), 1).unwrap();
     for (container, found) in [
         ("tar", inventory(&tar)),
@@ -113,7 +120,10 @@ fn a_layer_unpacks_to_the_same_from_every_form_and_container() {
         for ((form, bytes), (name, _)) in layers().iter().zip(&blobs) {
             let digest = format!("sha256:{}", name.rsplit('/').next().unwrap());
             let blob: &Blob = &store.blobs[&digest];
-            assert_eq!((blob.compression.as_str(), blob.size), (*form, bytes.len() as u64));
+            assert_eq!(
+                (blob.compression.as_str(), blob.size),
+                (*form, bytes.len() as u64)
+            );
             assert_eq!(blob.digest, digest);
             let unpacked = blob.unpacked.clone().unwrap();
             assert_eq!(unpacked.error, "");
@@ -144,7 +154,11 @@ fn the_last_of_a_name_counts_and_that_is_told() {
         let found = inventory(&bytes);
         let blob = only_store(&found).blobs.values().next().unwrap();
         assert_eq!(blob.digest, Algorithm::Sha256.of(&layer));
-        assert!(found.notes[0].contains("more than once"), "{:?}", found.notes);
+        assert!(
+            found.notes[0].contains("more than once"),
+            "{:?}",
+            found.notes
+        );
     }
 }
 
@@ -153,7 +167,11 @@ fn names_that_lead_out_and_apple_double_are_no_content() {
     let layer = b"layer".to_vec();
     let name = format!("blobs/sha256/{}", hex(&layer));
     let apple = format!("blobs/sha256/._{}", hex(&layer));
-    let mut tar = tar_of(&[(&name, layer), (&apple, b"x".to_vec()), ("../b", b"y".to_vec())]);
+    let mut tar = tar_of(&[
+        (&name, layer),
+        (&apple, b"x".to_vec()),
+        ("../b", b"y".to_vec()),
+    ]);
     // The builder refuses such a name; the header is written by hand.
     if let Some(at) = tar.windows(4).position(|bytes| bytes == b"../b") {
         assert!(at > 0);
@@ -167,7 +185,11 @@ fn names_that_lead_out_and_apple_double_are_no_content() {
     let found = inventory(&tar);
     assert_eq!(found.apple_double, 1);
     assert_eq!(only_store(&found).blobs.len(), 1);
-    assert!(found.notes.iter().any(|note| note.contains("leads out")), "{:?}", found.notes);
+    assert!(
+        found.notes.iter().any(|note| note.contains("leads out")),
+        "{:?}",
+        found.notes
+    );
 }
 
 /// A `.airgap` of the format docker-archive, with one image.
@@ -190,7 +212,10 @@ fn airgap() -> Vec<u8> {
     ]);
     let yaml = "apiVersion: kots.io/v1beta1\nkind: Airgap\nspec:\n  appSlug: shop\n  versionLabel: 1.0.0\n  savedImages: [quay.io/shop/web:1]\n";
     let release = gzip(&tar_of(&[
-        ("app.yaml", b"kind: Pod\nspec: {containers: [{image: a}]}".to_vec()),
+        (
+            "app.yaml",
+            b"kind: Pod\nspec: {containers: [{image: a}]}".to_vec(),
+        ),
         ("chart.tgz", b"x".to_vec()),
     ]));
     gzip(&tar_of(&[
@@ -203,8 +228,10 @@ fn airgap() -> Vec<u8> {
 #[test]
 fn an_archive_in_an_archive_is_read_on_the_way() {
     let folder = tempfile::tempdir().unwrap();
-    let Found { inventory, release_files } =
-        read(&given(&folder, &airgap()), &AtomicBool::new(false)).unwrap();
+    let Found {
+        inventory,
+        release_files,
+    } = read(&given(&folder, &airgap()), &AtomicBool::new(false)).unwrap();
     let airgap = inventory.airgap.clone().unwrap();
     assert_eq!((airgap.app_slug.as_str(), airgap.signed), ("shop", false));
     assert_eq!(airgap.saved_images, ["quay.io/shop/web:1"]);
@@ -224,16 +251,28 @@ fn each_cap_and_each_other_thing_has_its_error() {
     let folder = tempfile::tempdir().unwrap();
     let whole = airgap();
     let mut request = given(&folder, &whole);
-    request.limits.archive = Limits { entries: 0, ..Limits::default() };
+    request.limits.archive = Limits {
+        entries: 0,
+        ..Limits::default()
+    };
     let refused = read(&request, &AtomicBool::new(false));
     assert!(matches!(refused, Err(ReadError::Cap { .. })), "{refused:?}");
-    request.limits.archive = Limits { total_bytes: 1024, ..Limits::default() };
+    request.limits.archive = Limits {
+        total_bytes: 1024,
+        ..Limits::default()
+    };
     let refused = read(&request, &AtomicBool::new(false));
     assert!(matches!(refused, Err(ReadError::Cap { .. })), "{refused:?}");
     let refused = read(&given(&folder, b"hello"), &AtomicBool::new(false));
-    assert!(matches!(refused, Err(ReadError::NotAnArchive { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(ReadError::NotAnArchive { .. })),
+        "{refused:?}"
+    );
     let refused = read(&given(&folder, b""), &AtomicBool::new(false));
-    assert!(matches!(refused, Err(ReadError::NotAnArchive { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(ReadError::NotAnArchive { .. })),
+        "{refused:?}"
+    );
     let refused = read(&given(&folder, &whole), &AtomicBool::new(true));
     assert!(refused.is_err());
     // A layer that unpacks to more than it may is told, and reading goes on.
@@ -243,8 +282,17 @@ fn each_cap_and_each_other_thing_has_its_error() {
     request.limits.layer = 1000;
     let found = read(&request, &AtomicBool::new(false)).unwrap().inventory;
     let blob = only_store(&found).blobs.values().next().unwrap();
-    assert!(blob.unpacked.clone().unwrap().error.contains("more than 1000 bytes"));
-    assert_eq!(blob.digest, format!("sha256:{}", name.rsplit('/').next().unwrap()));
+    assert!(
+        blob.unpacked
+            .clone()
+            .unwrap()
+            .error
+            .contains("more than 1000 bytes")
+    );
+    assert_eq!(
+        blob.digest,
+        format!("sha256:{}", name.rsplit('/').next().unwrap())
+    );
 }
 
 /// Whether nothing was said to be wrong, and everything is there.
@@ -252,7 +300,13 @@ fn is_whole(bytes: &[u8], expected: &Inventory) -> bool {
     let folder = tempfile::tempdir().unwrap();
     match read(&given(&folder, bytes), &AtomicBool::new(false)) {
         Ok(found) => {
-            let Inventory { stores, airgap, release, damage, .. } = found.inventory;
+            let Inventory {
+                stores,
+                airgap,
+                release,
+                damage,
+                ..
+            } = found.inventory;
             damage.is_none()
                 && stores == expected.stores
                 && airgap == expected.airgap

@@ -42,14 +42,21 @@ pub(super) fn tar(name: &str, size: u32) -> Vec<u8> {
 }
 
 pub(super) fn digest(bytes: &[u8]) -> String {
-    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("sha256:{hex}")
 }
 
 impl Layout {
     pub(super) fn new(folder: &Path) -> Self {
         fs::create_dir_all(folder.join("blobs/sha256")).expect("a folder");
-        fs::write(folder.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).expect("a file");
+        fs::write(
+            folder.join("oci-layout"),
+            r#"{"imageLayoutVersion":"1.0.0"}"#,
+        )
+        .expect("a file");
         Self {
             folder: folder.to_owned(),
             images: Vec::new(),
@@ -69,7 +76,10 @@ impl Layout {
 
     /// A manifest with a layer of its own over one that all of them have.
     fn manifest(&self, name: &str, architecture: &str) -> Value {
-        let layers = [tar("base", 8000), tar(&format!("{name}-{architecture}"), 4000)];
+        let layers = [
+            tar("base", 8000),
+            tar(&format!("{name}-{architecture}"), 4000),
+        ];
         let diff_ids: Vec<String> = layers.iter().map(|layer| digest(layer)).collect();
         let config = self.document(
             CONFIG,

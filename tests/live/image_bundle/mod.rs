@@ -68,7 +68,10 @@ fn verify(folder: &Path, arguments: &[&str], input: Option<&Path>) -> Said {
     let output = command.output().expect("the binary runs");
     let text = String::from_utf8_lossy(&output.stdout);
     let report = serde_json::from_str(&text).unwrap_or_else(|error| {
-        panic!("{error}: {text:?}; {}", String::from_utf8_lossy(&output.stderr))
+        panic!(
+            "{error}: {text:?}; {}",
+            String::from_utf8_lossy(&output.stderr)
+        )
     });
     Said {
         code: output.status.code(),
@@ -154,8 +157,21 @@ fn bundle(folder: &Path, images: &[&str]) {
     let (registry, port) = Registry::start(folder);
     for image in images {
         let last = image.rsplit('/').next().unwrap_or_default();
-        let (from, to) = (format!("oci:layout:{image}"), format!("docker://127.0.0.1:{port}/{last}"));
-        skopeo(folder, &["copy", "--quiet", "--all", "--dest-tls-verify=false", &from, &to]);
+        let (from, to) = (
+            format!("oci:layout:{image}"),
+            format!("docker://127.0.0.1:{port}/{last}"),
+        );
+        skopeo(
+            folder,
+            &[
+                "copy",
+                "--quiet",
+                "--all",
+                "--dest-tls-verify=false",
+                &from,
+                &to,
+            ],
+        );
     }
     drop(registry);
     let yaml = format!(
@@ -198,7 +214,10 @@ fn members(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut all = Vec::new();
     list(&folder.join("images"), "images/", &mut all);
     for name in ["airgap.yaml", "app.tar.gz"] {
-        all.push((name.to_owned(), fs::read(folder.join(name)).expect("a file")));
+        all.push((
+            name.to_owned(),
+            fs::read(folder.join(name)).expect("a file"),
+        ));
     }
     all.sort();
     all
@@ -228,10 +247,41 @@ fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
 fn what_skopeo_and_crane_write_is_whole() {
     let folder = prepared();
     let folder = folder.path();
-    skopeo(folder, &["copy", "--quiet", "--override-arch", "amd64", &format!("oci:layout:{WEB}"), &format!("docker-archive:docker.tar:{WEB}")]);
-    skopeo(folder, &["copy", "--quiet", "--all", &format!("oci:layout:{WEB}"), &format!("oci-archive:oci.tar:{WEB}")]);
+    skopeo(
+        folder,
+        &[
+            "copy",
+            "--quiet",
+            "--override-arch",
+            "amd64",
+            &format!("oci:layout:{WEB}"),
+            &format!("docker-archive:docker.tar:{WEB}"),
+        ],
+    );
+    skopeo(
+        folder,
+        &[
+            "copy",
+            "--quiet",
+            "--all",
+            &format!("oci:layout:{WEB}"),
+            &format!("oci-archive:oci.tar:{WEB}"),
+        ],
+    );
     write(folder, "layer.tar", &layout::tar("crane", 3000));
-    tool("ASSAY_RIG_CRANE", folder, &["append", "--new_layer", "layer.tar", "--new_tag", API, "--output", "crane.tar"]);
+    tool(
+        "ASSAY_RIG_CRANE",
+        folder,
+        &[
+            "append",
+            "--new_layer",
+            "layer.tar",
+            "--new_tag",
+            API,
+            "--output",
+            "crane.tar",
+        ],
+    );
     for (path, images, platform) in [
         ("docker.tar", "All 1 images", "linux/amd64"),
         ("oci.tar", "All 1 images", "linux/arm64"),
@@ -244,12 +294,23 @@ fn what_skopeo_and_crane_write_is_whole() {
         }
         let said = verify(folder, &arguments, None);
         said.is_pass();
-        assert!(said.message("pass", "contents").starts_with(images), "{path}: {:#}", said.report);
-        assert!(said.message("pass", "contents").contains("unpacks to its diff_id"), "{path}");
+        assert!(
+            said.message("pass", "contents").starts_with(images),
+            "{path}: {:#}",
+            said.report
+        );
+        assert!(
+            said.message("pass", "contents")
+                .contains("unpacks to its diff_id"),
+            "{path}"
+        );
     }
     let said = verify(folder, &["docker.tar", "--platform", "linux/arm64"], None);
     assert_eq!(said.code, Some(3));
-    assert!(said.message("fail", "platforms").contains("lacks linux/arm64"));
+    assert!(
+        said.message("fail", "platforms")
+            .contains("lacks linux/arm64")
+    );
 }
 
 #[test]
@@ -268,15 +329,27 @@ fn a_bundle_with_the_storage_of_a_registry() {
         fs::write(folder.join("need.yaml"), format!("kind: Pod\nspec:\n  containers: [{{name: a, image: '{WEB}'}}, {{name: b, image: '{API}'}}]\n")).expect("a file");
         let said = verify(folder, &arguments, input);
         said.is_pass();
-        assert!(said.message("pass", "contents").starts_with("All 2 images"), "{:#}", said.report);
-        assert!(said.message("pass", "need").starts_with("All "), "{:#}", said.report);
+        assert!(
+            said.message("pass", "contents").starts_with("All 2 images"),
+            "{:#}",
+            said.report
+        );
+        assert!(
+            said.message("pass", "need").starts_with("All "),
+            "{:#}",
+            said.report
+        );
     }
     let (large, other) = layers(&whole);
     let damaged = |name: &str, damage: &dyn Fn(&mut Vec<(String, Vec<u8>)>)| {
         let mut members = whole.clone();
         damage(&mut members);
         write(folder, "damaged.airgap", &packed(&members));
-        let said = verify(folder, &["damaged.airgap", "--platform", "linux/amd64"], None);
+        let said = verify(
+            folder,
+            &["damaged.airgap", "--platform", "linux/amd64"],
+            None,
+        );
         assert_eq!(said.code, Some(3), "{name}: {:#}", said.report);
         said
     };
@@ -284,22 +357,50 @@ fn a_bundle_with_the_storage_of_a_registry() {
     let digest = format!("sha256:{digest}");
     let said = damaged("a layer is cut", &|members| members[large].1.truncate(1000));
     assert!(said.message("fail", "digests").contains(&digest));
-    assert!(said.message("fail", "digests").contains(WEB), "{:#}", said.report);
+    assert!(
+        said.message("fail", "digests").contains(WEB),
+        "{:#}",
+        said.report
+    );
     let said = damaged("a layer is flipped", &|members| members[large].1[5000] ^= 1);
-    assert!(said.message("fail", "digests").contains(&format!("{digest} is damaged")));
+    assert!(
+        said.message("fail", "digests")
+            .contains(&format!("{digest} is damaged"))
+    );
     let said = damaged("a layer is missing", &|members| drop(members.remove(large)));
-    assert!(said.message("fail", "blobs").contains(&format!("{digest} is missing")));
+    assert!(
+        said.message("fail", "blobs")
+            .contains(&format!("{digest} is missing"))
+    );
     let said = damaged("layers are swapped", &|members| {
         let content = std::mem::take(&mut members[large].1);
         members[large].1 = std::mem::replace(&mut members[other].1, content);
     });
-    assert!(said.message("fail", "digests").contains("2 found"), "{:#}", said.report);
-    let said = damaged("a link is missing", &|members| members.retain(|(name, _)| !name.contains("/web/_layers/")));
+    assert!(
+        said.message("fail", "digests").contains("2 found"),
+        "{:#}",
+        said.report
+    );
+    let said = damaged("a link is missing", &|members| {
+        members.retain(|(name, _)| !name.contains("/web/_layers/"))
+    });
     assert!(said.ids("fail").contains("links"), "{:#}", said.report);
-    let said = damaged("a tag is missing", &|members| members.retain(|(name, _)| !name.contains("/api/_manifests/tags/")));
-    assert!(said.message("fail", "images").contains(API), "{:#}", said.report);
-    let said = damaged("the release is missing", &|members| members.retain(|(name, _)| name != "app.tar.gz"));
-    assert!(said.message("fail", "release").contains("app.tar.gz"), "{:#}", said.report);
+    let said = damaged("a tag is missing", &|members| {
+        members.retain(|(name, _)| !name.contains("/api/_manifests/tags/"))
+    });
+    assert!(
+        said.message("fail", "images").contains(API),
+        "{:#}",
+        said.report
+    );
+    let said = damaged("the release is missing", &|members| {
+        members.retain(|(name, _)| name != "app.tar.gz")
+    });
+    assert!(
+        said.message("fail", "release").contains("app.tar.gz"),
+        "{:#}",
+        said.report
+    );
     for length in [archive.len() / 3, archive.len() - 9] {
         write(folder, "cut.airgap", &archive[..length]);
         let said = verify(folder, &["cut.airgap"], None);
@@ -315,7 +416,11 @@ fn a_differential_bundle_and_its_base() {
     bundle(folder, &[WEB, API]);
     let whole = members(folder);
     write(folder, "base.airgap", &packed(&whole));
-    let without: Vec<_> = whole.iter().filter(|(name, _)| !name.starts_with("images/")).cloned().collect();
+    let without: Vec<_> = whole
+        .iter()
+        .filter(|(name, _)| !name.starts_with("images/"))
+        .cloned()
+        .collect();
     write(folder, "next.airgap", &packed(&without));
     let said = verify(folder, &["next.airgap"], None);
     assert_eq!(said.code, Some(4), "{:#}", said.report);
@@ -324,7 +429,11 @@ fn a_differential_bundle_and_its_base() {
     assert_eq!(said.report["unknown"].as_array().map(Vec::len), Some(1));
     let said = verify(folder, &["next.airgap", "--base", "base.airgap"], None);
     said.is_pass();
-    assert!(said.message("pass", "contents").starts_with("All 2 images"), "{:#}", said.report);
+    assert!(
+        said.message("pass", "contents").starts_with("All 2 images"),
+        "{:#}",
+        said.report
+    );
 }
 
 #[test]
@@ -335,8 +444,15 @@ fn indexes_without_a_platform_and_in_each_other() {
         .image(WEB, &["amd64"])
         .nested(API, &["amd64", "arm64"]);
     verify(folder, &["layout", "--platform", "linux/amd64"], None).is_pass();
-    let said = verify(folder, &["layout", "--platform", "linux/amd64,linux/arm64"], None);
+    let said = verify(
+        folder,
+        &["layout", "--platform", "linux/amd64,linux/arm64"],
+        None,
+    );
     assert_eq!(said.code, Some(3));
     let message = said.message("fail", "platforms");
-    assert!(message.starts_with("1 of 2") && message.contains(WEB), "{message}");
+    assert!(
+        message.starts_with("1 of 2") && message.contains(WEB),
+        "{message}"
+    );
 }

@@ -46,7 +46,11 @@ pub(super) fn run(bench: &mut Bench, megabytes_wanted: u64) -> Result<()> {
         let ours = measure(&here, bench.folder(), &bench.binary, &arguments)?;
         bench.row(Row {
             what,
-            input: format!("{}, layers unpack to {}", megabytes(packed), megabytes(unpacked)),
+            input: format!(
+                "{}, layers unpack to {}",
+                megabytes(packed),
+                megabytes(unpacked)
+            ),
             ours,
             note: ratio(peer, ours),
             peer: Some(peer),
@@ -58,14 +62,18 @@ pub(super) fn run(bench: &mut Bench, megabytes_wanted: u64) -> Result<()> {
 }
 
 fn ratio(peer: Usage, ours: Usage) -> String {
-    format!("{:.1} × gzip -dc \\| sha256sum on the wall", peer.wall / ours.wall.max(0.01))
+    format!(
+        "{:.1} × gzip -dc \\| sha256sum on the wall",
+        peer.wall / ours.wall.max(0.01)
+    )
 }
 
 type Archive = tar::Builder<GzEncoder<BufWriter<File>>>;
 
 /// Writes a `.airgap` whose layers have at least `wanted` bytes, and says what they unpack to.
 fn write(path: &Path, wanted: u64) -> Result<u64> {
-    let file = File::create(path).with_context(|| format!("failed to create {}", path.display()))?;
+    let file =
+        File::create(path).with_context(|| format!("failed to create {}", path.display()))?;
     let packed = GzEncoder::new(BufWriter::new(file), Compression::fast());
     let mut archive = tar::Builder::new(packed);
     let mut random = Random::new(0xA1F6);
@@ -82,7 +90,10 @@ fn write(path: &Path, wanted: u64) -> Result<u64> {
             gzip.write_all(&tar)?;
             let gzip = gzip.finish()?;
             written += gzip.len() as u64;
-            layers.push(descriptor("application/vnd.oci.image.layer.v1.tar+gzip", &gzip));
+            layers.push(descriptor(
+                "application/vnd.oci.image.layer.v1.tar+gzip",
+                &gzip,
+            ));
             blob(&mut archive, &gzip)?;
         }
         let config = serde_json::to_vec(&json!({
@@ -101,12 +112,24 @@ fn write(path: &Path, wanted: u64) -> Result<u64> {
         let repository = format!("{TREE}/repositories/{name}");
         let manifest = digest(&manifest);
         let hex = manifest.trim_start_matches("sha256:");
-        member(&mut archive, &format!("{repository}/_manifests/revisions/sha256/{hex}/link"), manifest.as_bytes())?;
-        member(&mut archive, &format!("{repository}/_manifests/tags/1.0/current/link"), manifest.as_bytes())?;
+        member(
+            &mut archive,
+            &format!("{repository}/_manifests/revisions/sha256/{hex}/link"),
+            manifest.as_bytes(),
+        )?;
+        member(
+            &mut archive,
+            &format!("{repository}/_manifests/tags/1.0/current/link"),
+            manifest.as_bytes(),
+        )?;
         for content in layers.iter().chain([&config_descriptor]) {
             let digest = content["digest"].as_str().unwrap_or_default();
             let hex = digest.trim_start_matches("sha256:");
-            member(&mut archive, &format!("{repository}/_layers/sha256/{hex}/link"), digest.as_bytes())?;
+            member(
+                &mut archive,
+                &format!("{repository}/_layers/sha256/{hex}/link"),
+                digest.as_bytes(),
+            )?;
         }
         images.push(format!("registry.example.com/bench/{name}:1.0"));
     }
@@ -154,7 +177,11 @@ fn descriptor(media_type: &str, bytes: &[u8]) -> serde_json::Value {
 fn blob(archive: &mut Archive, bytes: &[u8]) -> Result<()> {
     let digest = digest(bytes);
     let hex = digest.trim_start_matches("sha256:");
-    member(archive, &format!("{TREE}/blobs/sha256/{}/{hex}/data", &hex[..2]), bytes)
+    member(
+        archive,
+        &format!("{TREE}/blobs/sha256/{}/{hex}/data", &hex[..2]),
+        bytes,
+    )
 }
 
 fn member(archive: &mut Archive, name: &str, bytes: &[u8]) -> Result<()> {

@@ -175,6 +175,15 @@ pub(super) fn target(name: &[&str], target: &str, is_symbolic: bool) -> Option<S
     Some(path.join("/"))
 }
 
+/// A path below the archive that it lies in.
+pub(super) fn joined(prefix: &str, path: &str) -> String {
+    match (prefix, path) {
+        ("", path) => path.to_owned(),
+        (prefix, "") => prefix.to_owned(),
+        (prefix, path) => format!("{prefix}/{path}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

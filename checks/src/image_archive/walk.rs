@@ -12,7 +12,7 @@ use bundle::archive::{MemberKind, Members, MembersError, Skip};
 use super::digest::Algorithm;
 use super::examine::Wanted;
 use super::lanes::{Examiner, Job};
-use super::place::{Place, Slot, place, segments, target};
+use super::place::{Place, Slot, joined, place, segments, target};
 use super::readers::{Passed, Seeking, Stored, Watched};
 use super::shelf::Shelf;
 use super::{ReadError, Request, release};
@@ -490,13 +490,5 @@ impl Walk<'_> {
             examiner,
         );
         Ok(())
-    }
-}
-
-fn joined(prefix: &str, path: &str) -> String {
-    match (prefix, path) {
-        ("", path) => path.to_owned(),
-        (prefix, "") => prefix.to_owned(),
-        (prefix, path) => format!("{prefix}/{path}"),
     }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bundle::collected::image_bundle::{Blob, Descriptor, Document, Platform};
 
-use super::holes::{Hole, Holes, wrong};
+use super::holes::{Hole, Holes, named, wrong};
 use super::media;
 use super::model::{Blobs, Image, Links, Place, Top};
 use super::platforms::Required;
@@ -488,14 +488,5 @@ impl<'a> Walk<'a> {
         }
         node.leaves.push(leaf);
         node
-    }
-}
-
-fn named(kind: &str, descriptor: &Descriptor) -> String {
-    match &descriptor.platform {
-        Some(platform) if !platform.is_unknown() => {
-            format!("{platform} {kind} {}", descriptor.digest)
-        }
-        _ => format!("{kind} {}", descriptor.digest),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bundle::collected::image_bundle::Blob;
+use bundle::collected::image_bundle::{Blob, Descriptor};
 
 /// A kind of hole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,4 +88,14 @@ pub(super) fn wrong(
             format!("{what} is damaged: what is there has {}", blob.digest),
         )
     })
+}
+
+/// A descriptor for people: its platform, what it is, its digest.
+pub(super) fn named(kind: &str, descriptor: &Descriptor) -> String {
+    match &descriptor.platform {
+        Some(platform) if !platform.is_unknown() => {
+            format!("{platform} {kind} {}", descriptor.digest)
+        }
+        _ => format!("{kind} {}", descriptor.digest),
+    }
 }

@@ -178,6 +178,7 @@ fn collected(
         collect_without_permissions: true,
         metadata: Vec::new(),
         mode: Mode::choose(global.quiet, true),
+        writes: checks::collector::Writes::Refused,
         stop: checks::run::Stop::default(),
     }))?
 }

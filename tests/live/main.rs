@@ -13,6 +13,7 @@ mod disk;
 mod exec;
 mod fixture;
 mod identity;
+mod image_bundle;
 mod interrupt;
 mod log_patterns;
 mod logs;

@@ -362,6 +362,8 @@ fn status() -> Result<()> {
 /// | `ASSAY_RIG_PGBOUNCER` | PgBouncer |
 /// | `ASSAY_RIG_NGINX`, `ASSAY_RIG_HAPROXY` | proxies |
 /// | `ASSAY_RIG_VERSITYGW` | an object storage that is strict |
+/// | `ASSAY_RIG_REGISTRY_2` | Debian's registry |
+/// | `ASSAY_RIG_SKOPEO`, `ASSAY_RIG_CRANE` | image tools |
 /// | `ASSAY_RIG_NODE` | the real node's name; set only where there is one |
 fn environment(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
     let mut environment = vec![
@@ -373,6 +375,9 @@ fn environment(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
         ("ASSAY_RIG_NGINX", cache::path_of("nginx")?),
         ("ASSAY_RIG_HAPROXY", cache::path_of("haproxy")?),
         ("ASSAY_RIG_VERSITYGW", cache::path_of("versitygw")?),
+        ("ASSAY_RIG_REGISTRY_2", cache::path_of("registry-2")?),
+        ("ASSAY_RIG_SKOPEO", cache::path_of("skopeo")?),
+        ("ASSAY_RIG_CRANE", cache::path_of("crane")?),
         ("KUBECONFIG", folder.join("kubeconfig")),
         // kubectl would leave a folder in the caller's home.
         ("KUBECACHEDIR", folder.join("kubectl-cache")),

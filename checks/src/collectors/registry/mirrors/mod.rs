@@ -99,7 +99,7 @@ pub(super) fn places(rules: &[Rule], image: &ImageReference, in_clear: &[String]
             let kind = if by_digest { "digests" } else { "tags" };
             format!("the mirror {} does not answer for {kind} ({})", stand.address, rule.source)
         }));
-        never_source |= rule.never_source && rule.mirrors.iter().any(|stand| suits(&stand));
+        never_source |= rule.never_source;
         fallback = fallback.or(rule.fallback.as_ref().map(|stand| (stand, *rule)));
     }
     if let Some((stand, rule)) = fallback {

@@ -29,6 +29,11 @@ pub const PACKS: &[Pack] = &[
         spec: include_str!("../specs/postgres.yaml"),
     },
     Pack {
+        name: "s3",
+        summary: "Can the bucket be used as SDKs use it, and if not, which link broke first and why",
+        spec: include_str!("../specs/s3.yaml"),
+    },
+    Pack {
         name: "velero",
         summary: "Does Velero make backups that can be restored, and if not, why",
         spec: include_str!("../specs/velero.yaml"),

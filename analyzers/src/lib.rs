@@ -15,6 +15,7 @@ mod message;
 pub mod outcome;
 mod postgres;
 pub mod rules;
+mod s3;
 mod text_search;
 mod velero;
 mod workload;

@@ -61,6 +61,19 @@ impl fmt::Debug for Files {
     }
 }
 
+/// How much there is of a bundle, reports included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Files, links aside.
+    pub files: u64,
+    /// Links.
+    pub links: u64,
+    /// Bytes of the files, unpacked.
+    pub bytes: u64,
+    /// Files with digests in the archive's index, which [`Files::verify`] compares them with.
+    pub with_digests: u64,
+}
+
 /// Why a file could not be read.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -328,6 +341,24 @@ impl Files {
             .filter(move |(gap, _)| gap.overlaps(&pattern))
             .map(|(_, gap)| gap)
             .chain(unseen)
+    }
+
+    /// How much there is of the bundle.
+    #[must_use]
+    pub fn extent(&self) -> Extent {
+        let mut extent = Extent::default();
+        for node in self.entries.values().chain(self.reports.values()) {
+            match node {
+                Node::Link { .. } => extent.links += 1,
+                Node::File { content, .. } => {
+                    extent.files += 1;
+                    extent.bytes = extent.bytes.saturating_add(content.size());
+                    let claim = matches!(content, Content::Stream { claim: Some(_), .. });
+                    extent.with_digests += u64::from(claim);
+                }
+            }
+        }
+        extent
     }
 
     /// Compares everything that can be compared: checksums of the archive, digests and places of its index.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// A file's place in a bundle, from the bundle's own root folder down, `/` between segments:
 /// `cluster-resources/pods/default.json`. There is no way to make one that is absolute, empty, holds
-/// `.`/`..` segments, a NUL or a control character.
+/// `.`/`..` segments, a NUL or a control character, or that would be one of these or name a drive or another machine
+/// where a backslash separates segments, too.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BundlePath(Box<str>);
@@ -32,7 +33,8 @@ impl BundlePath {
     pub const MAX_BYTES: usize = 4096;
 
     /// Reads a path. Repeated and trailing slashes and `.` segments fold away; a leading slash and `..`
-    /// are refused. A backslash is an ordinary character, as on Linux.
+    /// are refused. A backslash is an ordinary character, as on Linux, where systemd's names hold some; a path that
+    /// leads out on Windows is refused all the same, for whoever unpacks a bundle there.
     pub fn new(path: impl AsRef<str>) -> Result<Self, PathError> {
         let path = path.as_ref();
         let refuse = |reason| {
@@ -55,6 +57,15 @@ impl BundlePath {
             match segment {
                 "" | "." => {}
                 ".." => return refuse("it holds a `..` segment"),
+                name if name.starts_with('\\') => {
+                    return refuse("it is absolute on Windows, or names another machine there");
+                }
+                name if matches!(name.as_bytes(), [drive, b':', ..] if drive.is_ascii_alphabetic()) => {
+                    return refuse("it names a drive of Windows");
+                }
+                name if name.split('\\').any(|part| part == "..") => {
+                    return refuse("it holds a `..` segment");
+                }
                 name => {
                     if !normal.is_empty() {
                         normal.push('/');
@@ -156,6 +167,9 @@ mod tests {
             ("./a//b/", "a/b"),
             ("a/./b", "a/b"),
             ("a\\b", "a\\b"),
+            ("dev-disk\\x2duuid.device", "dev-disk\\x2duuid.device"),
+            ("registry:5000", "registry:5000"),
+            ("a..b\\c..", "a..b\\c.."),
         ] {
             assert_eq!(
                 BundlePath::new(text).map(String::from),
@@ -175,6 +189,15 @@ mod tests {
             ".",
             "a\0b",
             "a\nb",
+            "C:\\evil",
+            "C:evil",
+            "c:/evil",
+            "a/C:\\evil",
+            "\\\\server\\share\\evil",
+            "\\evil",
+            "a/\\\\server\\share",
+            "a\\..\\..\\evil",
+            "..\\evil",
         ] {
             assert!(BundlePath::new(text).is_err(), "{text:?} was accepted");
         }

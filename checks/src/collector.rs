@@ -9,10 +9,12 @@ use bundle::WriteError;
 use bundle::manifest::GapReason;
 use bundle::path::PathError;
 use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use syntax::config::{ConfigError, Parsed};
 
 use crate::agent::{Image, Place};
+use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::fingerprint::Salt;
 use crate::host::Host;
@@ -164,6 +166,11 @@ pub trait Collector: fmt::Debug + Send + Sync {
     /// done.
     async fn collect(&self, context: &Context, output: &Output) -> Result<(), CollectError>;
 
+    /// Whether it may have left something in a service, which `--cleanup` would have it remove.
+    fn cleans_up(&self) -> bool {
+        false
+    }
+
     /// Whether, by what [`Collector::collect`] found, there is something for [`Collector::collect_last`].
     /// Its files are announced by then.
     fn comes_back(&self) -> bool {
@@ -193,10 +200,25 @@ pub struct Context {
     pub salt: Salt,
     /// The image of this program for pods, where one is named.
     pub agent_image: Option<Image>,
-    /// `--allow-writes`: whoever started the run lets probes write to services, where the spec asks for it, too.
-    pub allow_writes: bool,
     /// What is to be undone when the collector has ended.
     pub cleanups: Cleanups,
+    /// The clock.
+    pub clock: Clock,
+    /// What may be written to what a collector probes, beside what its configuration says.
+    pub writes: Writes,
+}
+
+/// Whether the operator lets collectors write to services: the other consent beside the spec's own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Writes {
+    /// Nothing is written.
+    #[default]
+    Refused,
+    /// `--allow-writes`
+    Allowed,
+    /// `--allow-writes --cleanup`: only what earlier runs left is removed, and nothing else is done.
+    CleanUp,
 }
 
 /// Work to be done when a collector has ended, in whichever way.

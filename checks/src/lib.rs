@@ -6,20 +6,24 @@
 
 pub mod agent;
 mod certificate;
+pub mod clock;
 pub mod cluster;
 pub mod collector;
 pub mod collectors;
 pub mod fetch;
 pub mod fingerprint;
 pub mod host;
+mod image_archive;
 mod keyed;
 mod output;
 mod pod_log;
 pub mod run;
+mod secret_data;
 mod started_pod;
 mod temporary;
 #[cfg(test)]
 mod testing;
+mod text_files;
 
 pub use cluster::Cluster;
 pub use collector::{

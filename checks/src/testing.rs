@@ -16,8 +16,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use crate::clock::Clock;
 use crate::cluster::{Cluster, Timing};
-use crate::collector::{Cleanups, Context, Meta};
+use crate::collector::{Cleanups, Context, Meta, Writes};
 use crate::fingerprint::Salt;
 use crate::host::Host;
 use crate::run::{Observer, Planned, Settings, Stop, run};
@@ -28,6 +29,8 @@ pub(crate) struct Seen {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) query: BTreeMap<String, String>,
+    /// As it was sent: names without values are in it, too.
+    pub(crate) raw_query: String,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: String,
 }
@@ -56,6 +59,15 @@ impl Reply {
             headers: Vec::new(),
             parts: vec![Part::Bytes(body.to_string().into_bytes())],
         }
+    }
+
+    /// A document of an object storage.
+    pub(crate) fn xml(status: u16, body: &str) -> Self {
+        Self {
+            status,
+            ..Self::json(body)
+        }
+        .header("content-type", "application/xml")
     }
 
     /// Whether it is an answer that refuses.
@@ -207,8 +219,9 @@ pub(crate) fn context(cluster: Option<Cluster>) -> Context {
         run_id: "test".into(),
         salt: Salt::default(),
         agent_image: None,
-        allow_writes: false,
         cleanups: Cleanups::default(),
+        clock: Clock::default(),
+        writes: Writes::default(),
     }
 }
 
@@ -246,6 +259,7 @@ async fn serve(
     let seen = Seen {
         method,
         path: path.to_owned(),
+        raw_query: query.to_owned(),
         query: query
             .split('&')
             .filter_map(|pair| pair.split_once('='))

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use bundle::{Profile, Redactor};
+use checks::collector::Writes;
 use checks::fingerprint::Salt;
 use checks::host::Host;
 use checks::run::{Planned, Settings, Stop};
@@ -58,8 +59,7 @@ pub(super) struct Job<'a> {
     pub(super) namespace: Option<String>,
     pub(super) redactor: Option<Redactor>,
     pub(super) agent_image: Option<checks::agent::Image>,
-    /// `--allow-writes`
-    pub(super) allow_writes: bool,
+    pub(super) writes: Writes,
     pub(super) output: PathBuf,
     pub(super) since: Option<Timestamp>,
     pub(super) deadline: Option<Duration>,
@@ -103,7 +103,7 @@ pub(super) fn own(kind: Kind, flags: Collecting, global: &Global) -> Done {
             namespace: global.connection.namespace.clone(),
             redactor,
             agent_image: flags.agent.image(),
-            allow_writes: flags.allow_writes,
+            writes: flags.writing.consent(),
             output,
             since,
             deadline: Some(deadline).filter(|deadline| !deadline.is_zero()),
@@ -227,8 +227,7 @@ pub(super) fn dropin(flags: &Dropin) -> Done {
             namespace: flags.connection.namespace.clone(),
             redactor,
             agent_image: Agent::default().image(),
-            // The peer has no such flag, and its callers did not consent.
-            allow_writes: false,
+            writes: Writes::Refused,
             output: dropin_output(kind, flags.bundle.as_deref()),
             since,
             deadline: None,
@@ -301,7 +300,18 @@ fn metadata(pairs: &[String]) -> anyhow::Result<Vec<(String, String)>> {
 }
 
 pub(super) async fn run(job: Job<'_>) -> Result<Ran, Failure> {
-    let planned = job.plan.collectors();
+    let mut planned = job.plan.collectors();
+    let mut checks = job.plan.checks();
+    if job.writes == Writes::CleanUp {
+        planned.retain(|each| each.collector.cleans_up() && !each.excluded);
+        let kinds: BTreeSet<&str> = planned.iter().map(|each| each.kind.name).collect();
+        checks.retain(|check| check.kind.needs.iter().any(|kind| kinds.contains(kind)));
+        if planned.is_empty() {
+            return Err(Failure::spec(anyhow!(
+                "--cleanup: no collector of the spec writes to a service, so there is nothing to remove"
+            )));
+        }
+    }
     let (cluster, unreachable) = match cluster(&job, &planned).await {
         Ok(cluster) => (cluster, None),
         // What the hosts tell is not lost because the cluster does not answer.
@@ -330,8 +340,9 @@ pub(super) async fn run(job: Job<'_>) -> Result<Ran, Failure> {
         run_id: run_id(),
         salt: Salt::default(),
         agent_image: job.agent_image,
-        allow_writes: job.allow_writes,
         cleanups: checks::collector::Cleanups::default(),
+        clock: checks::clock::Clock::default(),
+        writes: job.writes,
     };
     let report = pipeline::run(
         Run {
@@ -339,7 +350,7 @@ pub(super) async fn run(job: Job<'_>) -> Result<Ran, Failure> {
             plan: planned,
             context,
             settings,
-            checks: job.plan.checks(),
+            checks,
             redactor: job.redactor,
             output: job.output,
             metadata: job.metadata,

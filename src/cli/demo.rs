@@ -94,7 +94,7 @@ async fn preflight(
         namespace: None,
         redactor: Some(load::compile(Profile::Standard, &[])?),
         agent_image: None,
-        allow_writes: false,
+        writes: checks::collector::Writes::Refused,
         output,
         since: None,
         deadline: Some(std::time::Duration::from_mins(2)),

@@ -2,6 +2,8 @@
 //! `preflight`, `support-bundle` and their `kubectl-` forms take troubleshoot's flags and give its output.
 
 mod agent;
+mod airgap;
+mod airgap_diff;
 mod analyze;
 mod collect;
 mod connection;
@@ -16,6 +18,7 @@ mod packs;
 mod redact;
 mod reference;
 mod serve;
+mod verify;
 
 pub(crate) use log::redacted;
 

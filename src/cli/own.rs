@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::connection::Connection;
-use super::{Done, agent, analyze, collect, demo, packs, redact, reference, serve};
+use super::{
+    Done, agent, airgap, analyze, collect, demo, packs, redact, reference, serve, verify,
+};
 
 /// Preflight checks and support bundles for software that runs in other people's Kubernetes clusters.
 #[derive(Debug, Parser)]
@@ -48,11 +50,19 @@ enum Command {
     /// Judge an existing bundle by a spec
     #[command(after_help = "Example: assay analyze --bundle support-bundle.tar.gz preflight.yaml")]
     Analyze(analyze::Arguments),
+    /// Check an archive of container images: KOTS .airgap, OCI layout, docker save, a registry's storage
+    Airgap(airgap::Arguments),
     /// Mask secrets in an existing bundle, into a new one
     #[command(
         after_help = "Example: assay redact support-bundle.tar.gz -o clean.tar.gz redactors.yaml"
     )]
     Redact(redact::Arguments),
+    /// Say whether a bundle is whole, what is missing from it and why, who wrote it and when
+    #[command(
+        after_help = "Exit codes: 0 whole, 3 damaged, 5 incomplete, or nothing to prove it with.\n\n\
+                      Example: assay verify support-bundle.tar.gz"
+    )]
+    Verify(verify::Arguments),
     /// Serve a bundle as a read-only Kubernetes API for kubectl
     #[command(after_help = "Example: assay serve support-bundle.tar.gz\n         \
                             kubectl --kubeconfig ./assay-kubeconfig get pods -A -o json")]
@@ -94,15 +104,14 @@ pub(super) struct Collecting {
     pub(super) deadline: String,
     #[command(flatten)]
     pub(super) agent: Agent,
+    #[command(flatten)]
+    pub(super) writing: Writing,
     /// Collect logs since this time (RFC 3339)
     #[arg(long, value_name = "TIME", conflicts_with = "since")]
     pub(super) since_time: Option<String>,
     /// Collect logs of this last stretch, as 5m or 2h
     #[arg(long, value_name = "DURATION")]
     pub(super) since: Option<String>,
-    /// Let probes write to services where the spec asks for it; what they write they take back
-    #[arg(long)]
-    pub(super) allow_writes: bool,
     /// Do not follow a spec's `uri` to a newer spec
     #[arg(long)]
     pub(super) no_uri: bool,
@@ -143,6 +152,28 @@ impl Agent {
             name: name.or_else(|| built_in().filter(given))?,
             pull_secret: self.agent_pull_secret.filter(given),
         })
+    }
+}
+
+/// The operator's consent to writing, beside the spec's own.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[command(next_help_heading = "Writing")]
+pub(super) struct Writing {
+    /// Let collectors that the spec allows it write to the services they probe; they remove it again
+    #[arg(long)]
+    pub(super) allow_writes: bool,
+    /// Only remove what earlier runs that were killed left in those services
+    #[arg(long, requires = "allow_writes")]
+    pub(super) cleanup: bool,
+}
+
+impl Writing {
+    pub(super) fn consent(self) -> checks::collector::Writes {
+        match (self.allow_writes, self.cleanup) {
+            (false, _) => checks::collector::Writes::Refused,
+            (true, false) => checks::collector::Writes::Allowed,
+            (true, true) => checks::collector::Writes::CleanUp,
+        }
     }
 }
 
@@ -230,7 +261,9 @@ pub(super) fn run(arguments: Arguments) -> Done {
         Command::Preflight(flags) => collect::own(collect::Kind::Preflight, flags, &global),
         Command::Collect(flags) => collect::own(collect::Kind::SupportBundle, flags, &global),
         Command::Analyze(flags) => analyze::own(&flags, &global),
+        Command::Airgap(flags) => airgap::run(&flags, &global),
         Command::Redact(flags) => redact::run(&flags, &global),
+        Command::Verify(flags) => verify::run(&flags, &global),
         Command::Serve(flags) => serve::run(&flags, &global),
         Command::Demo(flags) => demo::run(&flags, &global),
         Command::Agent(flags) => agent::run(&flags),

@@ -130,21 +130,7 @@ impl Report {
     /// Requested collectors that did not bring all they were asked for. What was only added by default, and
     /// what does not exist in this cluster, does not count.
     pub fn incomplete(&self) -> impl Iterator<Item = &CollectorRecord> {
-        self.records.iter().filter(|record| {
-            record.requested
-                && match record.outcome {
-                    Outcome::Complete | Outcome::Excluded => false,
-                    // Without a gap its files are there and it failed all the same: its error is told.
-                    Outcome::Partial => {
-                        record.gaps.is_empty()
-                            || record
-                                .gaps
-                                .iter()
-                                .any(|gap| gap.reason != GapReason::Absent)
-                    }
-                    Outcome::Failed | Outcome::Refused | Outcome::Cancelled => true,
-                }
-        })
+        self.records.iter().filter(|record| is_incomplete(record))
     }
 
     /// The exit code of our own command line.
@@ -174,6 +160,21 @@ impl Report {
             })
             .fold(Exit::Pass, Exit::and)
     }
+}
+
+/// Whether the spec named the collector and it did not bring all that it was asked for.
+#[must_use]
+pub fn is_incomplete(record: &CollectorRecord) -> bool {
+    record.requested
+        && match record.outcome {
+            Outcome::Complete | Outcome::Excluded => false,
+            // Without a gap its files are there and it failed all the same: its error is told.
+            Outcome::Partial => {
+                let mut gaps = record.gaps.iter();
+                record.gaps.is_empty() || gaps.any(|gap| gap.reason != GapReason::Absent)
+            }
+            Outcome::Failed | Outcome::Refused | Outcome::Cancelled => true,
+        }
 }
 
 #[cfg(test)]

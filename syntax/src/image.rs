@@ -28,7 +28,9 @@ pub enum ImageError {
     #[error("{0:?} is no host of a registry")]
     Host(String),
     /// The repository, which has lower-case letters, digits and `.`, `_`, `-` between them.
-    #[error("{0:?} is no name of a repository (lower-case letters, digits, and . _ - between them)")]
+    #[error(
+        "{0:?} is no name of a repository (lower-case letters, digits, and . _ - between them)"
+    )]
     Repository(String),
     /// The tag.
     #[error("{0:?} is no tag (at most 128 letters, digits, _ . -)")]
@@ -244,17 +246,30 @@ mod tests {
     #[test]
     fn short_names_are_completed() {
         for (text, whole, server) in [
-            ("nginx", "docker.io/library/nginx:latest", "registry-1.docker.io"),
+            (
+                "nginx",
+                "docker.io/library/nginx:latest",
+                "registry-1.docker.io",
+            ),
             ("team/app:1", "docker.io/team/app:1", "registry-1.docker.io"),
-            ("index.docker.io/app", "docker.io/library/app:latest", "registry-1.docker.io"),
+            (
+                "index.docker.io/app",
+                "docker.io/library/app:latest",
+                "registry-1.docker.io",
+            ),
             ("localhost/app", "localhost/app:latest", "localhost"),
             ("LOCAL/app", "LOCAL/app:latest", "LOCAL"),
-            ("r.example.com:5000/a/b/c:v1.2", "r.example.com:5000/a/b/c:v1.2", "r.example.com:5000"),
+            (
+                "r.example.com:5000/a/b/c:v1.2",
+                "r.example.com:5000/a/b/c:v1.2",
+                "r.example.com:5000",
+            ),
             ("docker://quay.io/a/b:1", "quay.io/a/b:1", "quay.io"),
             ("[::1]:5000/a", "[::1]:5000/a:latest", "[::1]:5000"),
             ("r.io/a__b--c.d/e_f", "r.io/a__b--c.d/e_f:latest", "r.io"),
         ] {
-            let read = ImageReference::parse(text).map(|it| (it.to_string(), it.server().to_owned()));
+            let read =
+                ImageReference::parse(text).map(|it| (it.to_string(), it.server().to_owned()));
             assert_eq!(read, Ok((whole.to_owned(), server.to_owned())), "{text}");
         }
     }

@@ -11,6 +11,7 @@ pub mod duration;
 pub mod glob;
 pub mod go_regex;
 pub mod image;
+pub mod image_reference;
 pub mod json;
 pub mod json_path;
 pub mod postgres;

@@ -19,6 +19,7 @@ mod logs;
 mod postgres;
 mod rbac;
 mod rig;
+mod s3;
 mod secrets;
 mod serve;
 mod silence;

@@ -106,7 +106,7 @@ fn packs_are_listed_printed_and_run() {
         .lines()
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    assert_eq!(names, ["gpu", "gpu-host", "postgres", "velero"]);
+    assert_eq!(names, ["gpu", "gpu-host", "postgres", "s3", "velero"]);
     let document = bench
         .assay_run(["packs", "--format", "json"])
         .exits(0)

@@ -15,3 +15,4 @@ mod hostile;
 mod interrupted;
 mod secrets;
 mod verdicts;
+mod verify;

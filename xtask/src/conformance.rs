@@ -2,36 +2,30 @@
 //!
 //! The cases are data that is not part of this project; without the folder there is nothing to do.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
 use crate::command::run;
 use crate::{project_root, static_binary};
 
-/// The groups of cases that this version answers: the kinds of its analyzers, and redaction.
-const KINDS: &[&str] = &[
-    "clusterPodStatuses",
-    "clusterVersion",
-    "customResourceDefinition",
-    "deploymentStatus",
-    "distribution",
-    "host-cpu",
-    "host-hostOS",
-    "host-memory",
-    "host-registryImages",
-    "jsonCompare",
-    "nodeResources",
-    "postgres",
-    "redact",
-    "registryImages",
-    "statefulsetStatus",
-    "storageClass",
-    "textAnalyze",
-    "velero",
-];
+/// The groups of cases that this version answers: the kinds of its analyzers, each of which has a file of cases of its
+/// own under the same name, and redaction.
+fn kinds() -> Result<Vec<String>> {
+    let folder = project_root().join("analyzers/cases");
+    let attempt = || format!("failed to read {}", folder.display());
+    let mut kinds = vec!["redact".to_owned()];
+    for entry in fs::read_dir(&folder).with_context(attempt)? {
+        let path = entry.with_context(attempt)?.path();
+        let stem = path.file_stem().unwrap_or_default();
+        kinds.push(stem.to_string_lossy().into_owned());
+    }
+    kinds.sort();
+    Ok(kinds)
+}
 
 /// `cargo xtask conformance`
 #[derive(Debug, Args)]
@@ -69,7 +63,7 @@ pub(crate) fn conformance(task: &ConformanceTask) -> Result<()> {
         .arg(&runner)
         .arg("--bin")
         .arg(&binary)
-        .args(["--strict-errors", "--filter", &KINDS.join(",")])
+        .args(["--strict-errors", "--filter", &kinds()?.join(",")])
         .arg("--differences")
         .arg(project_root().join("tests/differences.jsonl"))
         .arg(data.join(&task.cases)))

@@ -11,6 +11,7 @@ mod command;
 mod conformance;
 mod debian;
 mod deny;
+mod fuzz;
 mod generate;
 mod guard;
 mod record;
@@ -44,6 +45,8 @@ enum Task {
     Bench(bench::BenchTask),
     /// Record the cluster that `assay demo` serves
     Record(record::RecordTask),
+    /// Inputs made to break the readers of archives, specs and templates, and the redactor
+    Fuzz(fuzz::FuzzTask),
     /// Every test: without servers, against real ones, against a real node
     Test(test::TestTask),
 }
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Task::Static => static_binary::build().map(|_| ()),
         Task::Conformance(task) => conformance::conformance(&task),
         Task::Bench(task) => bench::bench(&task),
+        Task::Fuzz(task) => fuzz::fuzz(&task),
         Task::Test(task) => test::test(&task),
     };
     rig::finish();

@@ -3,6 +3,7 @@
 
 use crate::analyzer::AnalyzerKind;
 
+mod certificates;
 mod cluster_pod_statuses;
 mod cluster_version;
 mod custom_resource_definition;
@@ -11,6 +12,7 @@ mod distribution;
 mod gpu_capacity;
 mod host_cpu;
 mod host_gpu;
+mod host_image_bundle;
 mod host_memory;
 mod host_os;
 mod host_registry_images;
@@ -21,6 +23,8 @@ mod postgres;
 mod postgres_limits;
 mod registry_images;
 mod registry_reachability;
+mod s3;
+mod s3_status;
 mod statefulset_status;
 mod storage_class;
 mod text_analyze;
@@ -29,6 +33,7 @@ mod velero_health;
 
 /// Every analyzer, sorted by scope and name.
 pub const KINDS: &[&AnalyzerKind] = &[
+    &certificates::KIND,
     &cluster_pod_statuses::KIND,
     &cluster_version::KIND,
     &custom_resource_definition::KIND,
@@ -42,6 +47,8 @@ pub const KINDS: &[&AnalyzerKind] = &[
     &postgres_limits::KIND,
     &registry_images::KIND,
     &registry_reachability::KIND,
+    &s3::KIND,
+    &s3_status::KIND,
     &statefulset_status::KIND,
     &storage_class::KIND,
     &text_analyze::KIND,
@@ -50,6 +57,7 @@ pub const KINDS: &[&AnalyzerKind] = &[
     &host_cpu::KIND,
     &host_gpu::KIND,
     &host_os::KIND,
+    &host_image_bundle::KIND,
     &json_compare::HOST_KIND,
     &host_memory::KIND,
     &host_registry_images::KIND,
@@ -180,6 +188,8 @@ mod tests {
         "cluster-resources/resources.json",
         "cluster-resources/statefulsets/shop.json",
         "cluster-resources/storage-classes.json",
+        "host-collectors/image-bundle/release/inventory.json",
+        "host-collectors/image-bundle/release/need.json",
         "host-collectors/registry-images/images.json",
         "host-collectors/system/cpu.json",
         "host-collectors/system/gpu.json",

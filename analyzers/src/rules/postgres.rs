@@ -129,7 +129,7 @@ impl Analyzer for Postgres {
 }
 
 /// `connected <op> <bool>` or `version <op> <version>`; any other word never holds.
-fn holds(when: &str, connection: &Connection) -> Result<bool, NotEvaluated> {
+pub(super) fn holds(when: &str, connection: &Connection) -> Result<bool, NotEvaluated> {
     let words: Vec<&str> = when.split(' ').collect();
     let [subject, operator, value] = words[..] else {
         return Err(bad_condition(

@@ -21,7 +21,7 @@ const MAX_PROBLEMS: usize = 1000;
 /// A member as an archive names it, before it is known to be safe.
 pub(crate) struct Found {
     /// The whole path as stored.
-    pub(crate) name: String,
+    pub(crate) name: Box<str>,
     /// Seconds since 1970.
     pub(crate) modified: i64,
     pub(crate) kind: FoundKind,
@@ -117,73 +117,40 @@ pub(crate) fn written(root: &str, entries: &[Entry], blocks: Blocks, manifest: M
 /// manifest read.
 pub(crate) fn assemble(findings: Findings, limits: Limits) -> Result<Files, OpenError> {
     let Findings {
-        members,
+        mut members,
         contents,
         mut problems,
         truncated,
     } = findings;
-    let mut safe = Vec::with_capacity(members.len());
-    for found in members {
-        if found.name == index::NAME {
-            continue;
+    // A million members fit a small machine only where nothing is held twice: every step below works in place.
+    members.retain_mut(|found| {
+        if *found.name == *index::NAME {
+            return false;
         }
-        let path = BundlePath::new(&found.name);
         if let FoundKind::Folder = found.kind
             && found.name.split('/').all(|segment| segment != "..")
         {
-            continue;
+            return false;
         }
-        match path {
-            Ok(path) => safe.push((path, found)),
-            Err(error) => problems.push(Problem::UnsafePath {
-                name: found.name.chars().take(200).collect(),
-                reason: error.reason().to_owned(),
-            }),
-        }
-    }
-    let root = root(&safe);
-    let mut nodes = BTreeMap::new();
-    for (whole, found) in safe {
-        let path = match &root {
-            None => Some(whole.clone()),
-            Some(root) => below(root, &whole),
-        };
-        let Some(path) = path else {
-            problems.push(Problem::Outside { path: whole.into() });
-            continue;
-        };
-        let modified = found.modified;
-        let node = match found.kind {
-            FoundKind::File(content) => Node::File { content, modified },
-            FoundKind::Link(target, claim) => {
-                let inside = link_target(whole.parent(), &target);
-                let inside = inside.and_then(|inside| match &root {
-                    None => Some(inside),
-                    Some(root) => below(root, &inside),
+        match BundlePath::new(&found.name) {
+            Ok(path) => {
+                found.name = path.as_str().into();
+                true
+            }
+            Err(error) => {
+                problems.push(Problem::UnsafePath {
+                    name: found.name.chars().take(200).collect(),
+                    reason: error.reason().to_owned(),
                 });
-                if let Some(target) = inside {
-                    Node::Link {
-                        target,
-                        modified,
-                        claim,
-                    }
-                } else {
-                    let path = path.into();
-                    problems.push(Problem::UnsafeLink { path, target });
-                    continue;
-                }
+                false
             }
-            FoundKind::Folder => continue,
-            FoundKind::Other(what) => {
-                let path = path.into();
-                problems.push(Problem::Refused { path, what });
-                continue;
-            }
-        };
-        if nodes.insert(path.clone(), node).is_some() {
-            problems.push(Problem::Duplicate { path: path.into() });
         }
-    }
+    });
+    let root = root(&members);
+    let nodes = members
+        .into_iter()
+        .filter_map(|found| node(found, root.as_deref(), &mut problems));
+    let nodes = in_order(nodes.collect(), &mut problems);
     if nodes.is_empty() {
         return Err(OpenError::Empty);
     }
@@ -211,28 +178,93 @@ pub(crate) fn assemble(findings: Findings, limits: Limits) -> Result<Files, Open
     }))
 }
 
+/// A member below the bundle's own folder; nothing, and a problem, where it is none.
+fn node(
+    found: Found,
+    root: Option<&str>,
+    problems: &mut Problems,
+) -> Option<(BundlePath, Node)> {
+    let Found {
+        name,
+        modified,
+        kind,
+    } = found;
+    let path = match root {
+        None => BundlePath::new(&name).ok(),
+        Some(root) => below(root, &name),
+    };
+    let Some(path) = path else {
+        let path = name.into();
+        problems.push(Problem::Outside { path });
+        return None;
+    };
+    match kind {
+        FoundKind::File(content) => Some((path, Node::File { content, modified })),
+        FoundKind::Link(target, claim) => {
+            let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let inside = link_target(folder, &target);
+            let inside = inside.and_then(|inside| match root {
+                None => Some(inside),
+                Some(root) => below(root, inside.as_str()),
+            });
+            let Some(target) = inside else {
+                let path = path.into();
+                problems.push(Problem::UnsafeLink { path, target });
+                return None;
+            };
+            let link = Node::Link {
+                target,
+                modified,
+                claim,
+            };
+            Some((path, link))
+        }
+        FoundKind::Folder => None,
+        FoundKind::Other(what) => {
+            let path = path.into();
+            problems.push(Problem::Refused { path, what });
+            None
+        }
+    }
+}
+
+/// The members by their paths. Of several with one path the last counts.
+fn in_order(
+    mut nodes: Vec<(BundlePath, Node)>,
+    problems: &mut Problems,
+) -> BTreeMap<BundlePath, Node> {
+    nodes.sort_by(|(left, _), (right, _)| left.cmp(right));
+    for pair in nodes.windows(2) {
+        if pair[0].0 == pair[1].0 {
+            let path = pair[0].0.to_string();
+            problems.push(Problem::Duplicate { path });
+        }
+    }
+    // From what is sorted a map is built that is full, in half the space; the last of equals stays.
+    nodes.into_iter().collect()
+}
+
 /// The bundle's own folder: the one that holds the first `version.yaml` nearest to the top, else the first
 /// member's top folder, where all others lie in it too.
-fn root(members: &[(BundlePath, Found)]) -> Option<String> {
-    let marked = members.iter().map(|(path, _)| path);
-    let marked = marked.filter(|path| path.file_name() == "version.yaml");
-    let nearest = marked.min_by_key(|path| path.as_str().matches('/').count());
-    if let Some(nearest) = nearest.filter(|path| path.as_str().matches('/').count() <= 2) {
-        let folder = nearest.parent();
-        return (!folder.is_empty()).then(|| folder.to_owned());
+fn root(members: &[Found]) -> Option<String> {
+    let marked = members.iter().map(|found| &*found.name);
+    let marked = marked.filter(|name| name.rsplit('/').next() == Some("version.yaml"));
+    let nearest = marked.min_by_key(|name| name.matches('/').count());
+    if let Some(nearest) = nearest.filter(|name| name.matches('/').count() <= 2) {
+        let (folder, _) = nearest.rsplit_once('/')?;
+        return Some(folder.to_owned());
     }
-    let (first, _) = members.first()?;
-    let (top, _) = first.as_str().split_once('/')?;
-    let all = members.iter().all(|(path, _)| {
-        let rest = path.as_str().strip_prefix(top);
+    let (top, _) = members.first()?.name.split_once('/')?;
+    let all = members.iter().all(|found| {
+        let rest = found.name.strip_prefix(top);
         rest.is_some_and(|rest| rest.starts_with('/'))
     });
     all.then(|| top.to_owned())
 }
 
 /// `path` as seen from the folder `root`, where it lies below it.
-fn below(root: &str, path: &BundlePath) -> Option<BundlePath> {
-    let rest = path.as_str().strip_prefix(root)?.strip_prefix('/')?;
+fn below(root: &str, path: &str) -> Option<BundlePath> {
+    let rest = path.strip_prefix(root)?.strip_prefix('/')?;
     BundlePath::new(rest).ok()
 }
 

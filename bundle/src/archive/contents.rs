@@ -77,13 +77,13 @@ pub(crate) enum Content {
     },
     /// A file of a folder, by the name it has there.
     Folder {
-        name: String,
+        name: Box<str>,
         size: u64,
     },
     /// The archive names the file and does not hold all of it.
     Incomplete {
         size: u64,
-        reason: String,
+        reason: Box<str>,
     },
 }
 
@@ -141,7 +141,7 @@ impl Contents {
                 self.folder()?.open(name)?.read_exact_at(buffer, offset)
             }
             Content::Incomplete { reason, .. } => {
-                Err(io::Error::new(io::ErrorKind::InvalidData, reason.clone()))
+                Err(io::Error::new(io::ErrorKind::InvalidData, &**reason))
             }
         }
     }
@@ -165,7 +165,7 @@ impl Contents {
                 *size,
             ))),
             Content::Incomplete { reason, .. } => {
-                Err(io::Error::new(io::ErrorKind::InvalidData, reason.clone()))
+                Err(io::Error::new(io::ErrorKind::InvalidData, &**reason))
             }
         }
     }

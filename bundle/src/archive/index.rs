@@ -72,7 +72,13 @@ pub(crate) enum IndexError {
     Json(#[from] serde_json::Error),
     #[error("it does not describe this archive: {0}")]
     Layout(&'static str),
+    #[error("it has more than {MAX_ROWS} entries")]
+    TooLong,
 }
+
+/// How many entries an index may have that is read: each is some 200 bytes in memory until it is compared with the
+/// archive.
+const MAX_ROWS: usize = 200_000;
 
 #[derive(Serialize, Deserialize)]
 struct Toc<'a> {
@@ -177,6 +183,10 @@ pub(crate) fn encode(entries: &[Entry], table: &[Block]) -> Vec<u8> {
 /// Reads a table of contents and compares it with the blocks of the archive: every entry must lie exactly
 /// where our writer would have put it, and nothing may lie between.
 pub(crate) fn decode(json: &[u8], table: &[Block]) -> Result<Vec<Entry>, IndexError> {
+    // No entry is without a brace; one in a name is counted in vain.
+    if memchr::memchr_iter(b'{', json).count() > MAX_ROWS {
+        return Err(IndexError::TooLong);
+    }
     let toc: Toc<'_> = serde_json::from_slice(json)?;
     if toc.version != 1 {
         return Err(IndexError::Layout("its version is not 1"));

@@ -7,6 +7,7 @@
 //! * `writer`, `sink`, `compression`, `output`, `ledger`: writing.
 //! * `blocks`, `contents`: reading any part.
 //! * `reader`, `assemble`: opening; `scan`, `tar`, `zip`, `spooled`: archives without an index of ours.
+//! * `members`: a stranger's tar stream, member by member, with nothing kept.
 //! * `limits`, `problem`: what is refused, and what is said of it.
 
 mod assemble;
@@ -18,6 +19,7 @@ mod index;
 mod ledger;
 mod limits;
 mod member;
+mod members;
 mod output;
 mod problem;
 mod reader;
@@ -30,6 +32,7 @@ mod zip;
 
 pub use ledger::{Loss, LossKind, WriteError};
 pub use limits::Limits;
+pub use members::{Member, MemberKind, Members, MembersError, Skip};
 pub use output::Finished;
 pub(crate) use problem::UNKNOWN;
 pub use problem::{OpenError, Problem};

@@ -99,12 +99,12 @@ pub enum Problem {
         /// Its target as stored.
         target: String,
     },
-    /// A member is neither a file, nor a folder, nor a symbolic link.
+    /// A member is neither a file, nor a folder, nor a symbolic link, or its bytes are not to be had.
     #[error("refused {path}: it is {what}")]
     Refused {
         /// The member.
         path: String,
-        /// `a hard link`, `a device`.
+        /// `a hard link`, `a device`, `encrypted`.
         what: &'static str,
     },
     /// Two members have one path. The last one counts, as for every program that unpacks the archive.
@@ -125,6 +125,9 @@ pub enum Problem {
         /// Files that are whole.
         recovered: usize,
     },
+    /// The archive goes on after its end, with a second archive that not every program would see.
+    #[error("another archive follows the end of this one and is not read")]
+    Continued,
     /// A part of the archive cannot be read.
     #[error("{path} is damaged: {reason}")]
     Damaged {
@@ -173,6 +176,7 @@ impl Problem {
                 vec![gap(path.clone()), gap(format!("{path}/**"))]
             }
             Self::Truncated { .. }
+            | Self::Continued
             | Self::Damaged { .. }
             | Self::Manifest { .. }
             | Self::More(_) => vec![gap(UNKNOWN.to_owned())],

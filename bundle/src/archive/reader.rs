@@ -17,8 +17,9 @@ use crate::files::Files;
 use crate::io::{ReadAt, Source, SourceKind, Spool};
 use crate::manifest;
 
-/// The largest index that is read, in bytes: about 500 for each entry of an archive at the cap.
-const MAX_INDEX: u64 = 512 << 20;
+/// The largest index that is read, in bytes: a hundred thousand files. An archive with a larger one is scanned, which
+/// takes longer and no memory.
+const MAX_INDEX: u64 = 48 << 20;
 
 impl Files {
     /// Opens an unpacked bundle. Its folder may be the bundle's own, or hold it.
@@ -34,13 +35,13 @@ impl Files {
             kind: match entry.kind {
                 SourceKind::File(size) => {
                     total = total.saturating_add(size);
-                    let name = entry.path.clone();
+                    let name = entry.path.clone().into();
                     FoundKind::File(Content::Folder { name, size })
                 }
                 SourceKind::Link(target) => FoundKind::Link(target, None),
                 SourceKind::Other => FoundKind::Other("a device, socket or pipe"),
             },
-            name: entry.path,
+            name: entry.path.into(),
             modified: entry.modified,
         });
         let members = members.collect();
@@ -71,7 +72,36 @@ impl Files {
         spool: &dyn Spool,
         limits: Limits,
     ) -> Result<Self, OpenError> {
-        open(file, spool, limits, 0)
+        let packed = file.size()?;
+        let budget = Budget { packed, limits };
+        open(file, spool, budget, 0)
+    }
+}
+
+/// What an archive may unpack to, those inside it included: a bomb that is packed twice is as small.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget {
+    /// The length of the outermost archive, which the ratio is taken from.
+    packed: u64,
+    pub(crate) limits: Limits,
+}
+
+impl Budget {
+    /// Compares an archive's unpacked size with the caps.
+    pub(crate) fn check(self, unpacked: u64) -> Result<(), OpenError> {
+        let Limits {
+            total_bytes,
+            ratio,
+            ratio_from_bytes,
+            ..
+        } = self.limits;
+        if unpacked > total_bytes {
+            return Err(OpenError::TooLarge { limit: total_bytes });
+        }
+        if unpacked > ratio_from_bytes && unpacked / self.packed.max(1) >= ratio {
+            return Err(OpenError::TooCompressed { limit: ratio });
+        }
+        Ok(())
     }
 }
 
@@ -79,17 +109,18 @@ impl Files {
 fn open(
     file: &Arc<dyn ReadAt>,
     spool: &dyn Spool,
-    limits: Limits,
+    budget: Budget,
     depth: usize,
 ) -> Result<Files, OpenError> {
+    let limits = budget.limits;
     let findings = match kind(file.as_ref())? {
-        ArchiveKind::Zip => zip::walk(file, spool, limits)?,
-        ArchiveKind::Tar => tar::walk(Stream::plain(file, spool, limits)?, limits)?,
-        ArchiveKind::Gzip => match indexed(file, file.size()?, limits)? {
+        ArchiveKind::Zip => zip::walk(file, spool, budget)?,
+        ArchiveKind::Tar => tar::walk(Stream::plain(file, spool, budget)?, limits)?,
+        ArchiveKind::Gzip => match indexed(file, file.size()?, budget)? {
             Indexed::Read(findings) => return assemble(findings, limits),
-            Indexed::None => tar::walk(Stream::gzip(file, spool, limits)?, limits)?,
+            Indexed::None => tar::walk(Stream::gzip(file, spool, budget)?, limits)?,
             Indexed::Wrong(reason) => {
-                let mut findings = tar::walk(Stream::gzip(file, spool, limits)?, limits)?;
+                let mut findings = tar::walk(Stream::gzip(file, spool, budget)?, limits)?;
                 findings.problems.push(Problem::Index { reason });
                 findings
             }
@@ -112,7 +143,7 @@ fn open(
         FoundKind::File(content) => open(
             &(Arc::new(MemberAt { contents, content }) as Arc<dyn ReadAt>),
             spool,
-            limits,
+            budget,
             depth + 1,
         ),
         _ => Err(OpenError::Empty),
@@ -173,7 +204,7 @@ fn wrapped(findings: &Findings) -> Result<Option<usize>, OpenError> {
         several => {
             let names = several
                 .iter()
-                .map(|index| findings.members[*index].name.clone());
+                .map(|index| findings.members[*index].name.to_string());
             Err(OpenError::SeveralBundles(names.take(10).collect()))
         }
     }
@@ -187,7 +218,7 @@ enum Indexed {
 }
 
 /// Reads an archive's index, where it has one of ours.
-fn indexed(file: &Arc<dyn ReadAt>, size: u64, limits: Limits) -> Result<Indexed, OpenError> {
+fn indexed(file: &Arc<dyn ReadAt>, size: u64, budget: Budget) -> Result<Indexed, OpenError> {
     let Some(footer_at) = size.checked_sub(FOOTER as u64) else {
         return Ok(Indexed::None);
     };
@@ -201,18 +232,17 @@ fn indexed(file: &Arc<dyn ReadAt>, size: u64, limits: Limits) -> Result<Indexed,
             "the archive is not made of blocks of ours".to_owned(),
         ));
     };
-    check_size(table.last().map_or(0, Block::end), size, limits)?;
+    budget.check(table.last().map_or(0, Block::end))?;
     let entries = match read_index(file.as_ref(), index_at..footer_at, &table) {
         Ok(entries) => entries,
         Err(reason) => return Ok(Indexed::Wrong(reason)),
     };
-    if entries.len() > limits.entries {
-        return Err(OpenError::TooManyEntries {
-            limit: limits.entries,
-        });
+    let limit = budget.limits.entries;
+    if entries.len() > limit {
+        return Err(OpenError::TooManyEntries { limit });
     }
     let members = entries.into_iter().map(|entry| Found {
-        name: entry.name.clone(),
+        name: entry.name.clone().into(),
         modified: i64::try_from(entry.modified).unwrap_or(i64::MAX),
         kind: match &entry.kind {
             EntryKind::Link { target, .. } => {
@@ -284,21 +314,7 @@ fn read_index(
         return Err("it is too large".to_owned());
     }
     let tar = member::inflate(&stored, inflated as usize).map_err(|error| error.to_string())?;
+    drop(stored);
     let json = index::json(&tar).map_err(|error| error.to_string())?;
     index::decode(json, table).map_err(|error| error.to_string())
-}
-
-/// Compares an archive's unpacked size with the caps.
-pub(crate) fn check_size(unpacked: u64, packed: u64, limits: Limits) -> Result<(), OpenError> {
-    if unpacked > limits.total_bytes {
-        return Err(OpenError::TooLarge {
-            limit: limits.total_bytes,
-        });
-    }
-    if unpacked > limits.ratio_from_bytes && unpacked / packed.max(1) >= limits.ratio {
-        return Err(OpenError::TooCompressed {
-            limit: limits.ratio,
-        });
-    }
-    Ok(())
 }

@@ -8,10 +8,9 @@ use flate2::read::MultiGzDecoder;
 
 use super::blocks::{Block, Blocks, Stored};
 use super::contents::{AtReader, Contents};
-use super::limits::Limits;
 use super::member::{self, HEADER};
 use super::problem::OpenError;
-use super::reader::check_size;
+use super::reader::Budget;
 use super::spooled::SpoolWriter;
 use super::{BLOCK, index};
 use crate::io::{ReadAt, Spool};
@@ -24,7 +23,7 @@ pub(crate) struct Stream<'a> {
     archive: Arc<dyn ReadAt>,
     size: u64,
     spool: &'a dyn Spool,
-    limits: Limits,
+    budget: Budget,
     feed: Feed,
     spooled: SpoolWriter,
     table: Vec<Block>,
@@ -62,31 +61,31 @@ impl<'a> Stream<'a> {
     pub(crate) fn gzip(
         archive: &Arc<dyn ReadAt>,
         spool: &'a dyn Spool,
-        limits: Limits,
+        budget: Budget,
     ) -> io::Result<Self> {
-        Self::new(archive, spool, limits, Feed::Members(0))
+        Self::new(archive, spool, budget, Feed::Members(0))
     }
 
     /// The stream of a file that is not compressed.
     pub(crate) fn plain(
         archive: &Arc<dyn ReadAt>,
         spool: &'a dyn Spool,
-        limits: Limits,
+        budget: Budget,
     ) -> io::Result<Self> {
-        Self::new(archive, spool, limits, Feed::Plain(0))
+        Self::new(archive, spool, budget, Feed::Plain(0))
     }
 
     fn new(
         archive: &Arc<dyn ReadAt>,
         spool: &'a dyn Spool,
-        limits: Limits,
+        budget: Budget,
         feed: Feed,
     ) -> io::Result<Self> {
         Ok(Self {
             size: archive.size()?,
             archive: Arc::clone(archive),
             spool,
-            limits,
+            budget,
             feed,
             spooled: SpoolWriter::default(),
             table: Vec::new(),
@@ -152,11 +151,8 @@ impl<'a> Stream<'a> {
             if self.table.len() == before && matches!(self.feed, Feed::Ended) {
                 return Ok(false);
             }
-            check_size(
-                self.table.last().map_or(0, Block::end),
-                self.size,
-                self.limits,
-            )?;
+            self.budget
+                .check(self.table.last().map_or(0, Block::end))?;
         }
         Ok(true)
     }

@@ -8,24 +8,28 @@ use ::tar::{EntryType, Header, PaxExtensions};
 use super::assemble::{Findings, Found, FoundKind};
 use super::contents::Content;
 use super::header::{RECORD, padding};
+use super::index;
 use super::limits::Limits;
 use super::problem::{OpenError, Problem};
 use super::scan::{Filled, Stream};
 use crate::path::BundlePath;
 
 /// The longest extended header that is read. Names end at a few KiB.
-const MAX_EXTENSION: u64 = 1 << 20;
+pub(crate) const MAX_EXTENSION: u64 = 1 << 20;
 
-/// How many bytes the names and link targets of all members may have.
-const MAX_NAMES: usize = 256 << 20;
+/// How many bytes the names and link targets of all members may have: 64 each at the cap of a million.
+pub(crate) const MAX_NAMES: usize = 64 << 20;
+
+/// How many records are looked at after a tar's end: GNU tar fills up to twenty.
+const PADDING: usize = 20;
 
 /// What extended headers say of the next member.
 #[derive(Default)]
-struct Extensions {
-    name: Option<Vec<u8>>,
-    target: Option<Vec<u8>>,
-    size: Option<u64>,
-    sparse: bool,
+pub(crate) struct Extensions {
+    pub(crate) name: Option<Vec<u8>>,
+    pub(crate) target: Option<Vec<u8>>,
+    pub(crate) size: Option<u64>,
+    pub(crate) sparse: bool,
 }
 
 /// Lists what is in a tar stream.
@@ -77,7 +81,9 @@ impl Walker<'_> {
                     return Ok(None);
                 }
                 Filled::Damaged => "its checksum is wrong",
-                Filled::Whole if record.iter().all(|byte| *byte == 0) && !lost => return Ok(None),
+                Filled::Whole if record.iter().all(|byte| *byte == 0) && !lost => {
+                    return self.end().map(|()| None);
+                }
                 Filled::Whole => match read_header(&record) {
                     Some(found) => return self.count().map(|()| Some(found)),
                     None if self.headers == 0 && !lost => {
@@ -100,6 +106,24 @@ impl Walker<'_> {
         }
     }
 
+    /// Looks at what follows the tar's end: padding, an index, or another tar, which a program that ignores the end
+    /// would unpack and this one does not read.
+    fn end(&mut self) -> Result<(), OpenError> {
+        let mut record = [0; RECORD];
+        for _ in 0..PADDING {
+            if self.stream.fill(&mut record)? != Filled::Whole {
+                return Ok(());
+            }
+            if let Some((header, _)) = read_header(&record) {
+                if header.path_bytes() != index::NAME.as_bytes() {
+                    self.findings.problems.push(Problem::Continued);
+                }
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
     fn count(&mut self) -> Result<(), OpenError> {
         self.headers += 1;
         let limit = self.limits.entries;
@@ -113,18 +137,21 @@ impl Walker<'_> {
     /// Takes the member or the extension that a header begins, and passes over its content.
     fn take(&mut self, header: &Header, size: u64) -> Result<(), OpenError> {
         let kind = header.entry_type();
-        if kind.is_pax_local_extensions() || kind.is_gnu_longname() || kind.is_gnu_longlink() {
+        if kind.is_pax_local_extensions()
+            || kind.is_pax_global_extensions()
+            || kind.is_gnu_longname()
+            || kind.is_gnu_longlink()
+        {
             let at = self.stream.position();
-            if let Some(body) = read_extension(&mut self.stream, size)? {
-                self.extensions.take(kind, body);
-            } else {
-                let reason = "an extended header is too long or damaged";
+            let problem = match read_extension(&mut self.stream, size)? {
+                Some(body) if kind.is_pax_global_extensions() => global(&body),
+                Some(body) => self.extensions.take(kind, body),
+                None => Some("an extended header is too long or damaged"),
+            };
+            if let Some(reason) = problem {
                 self.findings.problems.push(damaged(at, reason));
             }
             return Ok(());
-        }
-        if kind.is_pax_global_extensions() {
-            return self.skip_padded(size).map(drop);
         }
         let mut extensions = std::mem::take(&mut self.extensions);
         let name = extensions
@@ -138,7 +165,7 @@ impl Walker<'_> {
         let found = self.content(header, &name, extensions, size)?;
         match readable(name) {
             Ok(name) => self.findings.members.push(Found {
-                name,
+                name: name.into(),
                 modified: header
                     .mtime()
                     .ok()
@@ -171,7 +198,7 @@ impl Walker<'_> {
                     self.findings.truncated = true;
                     let damage = self.stream.damage().map(|damage| format!(": {damage}"));
                     let reason =
-                        format!("the archive ends inside it{}", damage.unwrap_or_default());
+                        format!("the archive ends inside it{}", damage.unwrap_or_default()).into();
                     FoundKind::File(Content::Incomplete { size, reason })
                 } else if extensions.sparse {
                     FoundKind::Other("a sparse file")
@@ -227,25 +254,46 @@ impl Walker<'_> {
 }
 
 impl Extensions {
-    fn take(&mut self, kind: EntryType, body: Vec<u8>) {
+    /// Takes what an extended header says; the answer is what is wrong with it. Of two records with one key the
+    /// last one counts, as POSIX has it.
+    pub(crate) fn take(&mut self, kind: EntryType, body: Vec<u8>) -> Option<&'static str> {
         if kind.is_gnu_longname() {
             self.name = Some(before_nul(body));
-            return;
+            return None;
         }
         if kind.is_gnu_longlink() {
             self.target = Some(before_nul(body));
-            return;
+            return None;
         }
-        for record in PaxExtensions::new(&body).flatten() {
+        let mut problem = None;
+        for record in PaxExtensions::new(&body) {
+            let Ok(record) = record else {
+                problem = Some("an extended header has a record that cannot be read");
+                continue;
+            };
             let value = record.value_bytes();
             match record.key_bytes() {
                 b"path" => self.name = Some(value.to_vec()),
                 b"linkpath" => self.target = Some(value.to_vec()),
-                b"size" => self.size = record.value().ok().and_then(|size| size.parse().ok()),
+                b"size" => match record.value().ok().and_then(|size| size.parse().ok()) {
+                    Some(size) => self.size = Some(size),
+                    None => problem = Some("an extended header has a size that is no number"),
+                },
                 key => self.sparse |= key.starts_with(b"GNU.sparse."),
             }
         }
+        problem
     }
+}
+
+/// What is wrong with a global extended header. It may hold a comment, as git's do; GNU tar would give every member
+/// that follows one name, Go's reader would not.
+fn global(body: &[u8]) -> Option<&'static str> {
+    let renames = PaxExtensions::new(body).any(|record| match record {
+        Ok(record) => [&b"path"[..], b"linkpath", b"size"].contains(&record.key_bytes()),
+        Err(_) => true,
+    });
+    renames.then_some("a global extended header says what only a member's own may say")
 }
 
 /// Whether a record is a member's header, or the end of an empty tar.
@@ -254,7 +302,7 @@ pub(crate) fn is_header(record: &[u8; RECORD]) -> bool {
 }
 
 /// A member's header and its size; nothing where the record is not a header.
-fn read_header(record: &[u8; RECORD]) -> Option<(Header, u64)> {
+pub(crate) fn read_header(record: &[u8; RECORD]) -> Option<(Header, u64)> {
     let header = Header::from_byte_slice(record).clone();
     // The checksum counts its own field as blanks.
     let sum: u32 = record.iter().map(|byte| u32::from(*byte)).sum();
@@ -283,7 +331,7 @@ fn read_extension(stream: &mut Stream<'_>, size: u64) -> Result<Option<Vec<u8>>,
 }
 
 /// A name that could be a path's.
-fn readable(name: Vec<u8>) -> Result<String, Problem> {
+pub(crate) fn readable(name: Vec<u8>) -> Result<String, Problem> {
     let refused = |name: &[u8], reason: &str| Problem::UnsafePath {
         name: String::from_utf8_lossy(&name[..name.len().min(1000)])
             .chars()

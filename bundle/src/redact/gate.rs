@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use aho_corasick::automaton::{Automaton as _, StateID};
+use aho_corasick::dfa::DFA;
+use aho_corasick::{Anchored, MatchKind, StartKind};
 
 use super::rules::Rule;
 
@@ -20,7 +22,8 @@ pub(super) struct GatedRule {
 #[derive(Debug)]
 pub(super) struct Gate {
     pub(super) rules: Box<[Arc<Rule>]>,
-    automaton: AhoCorasick,
+    automaton: DFA,
+    start: StateID,
     /// For each literal, the rules that it lets through, a bit each.
     opened: Box<[u64]>,
 }
@@ -49,52 +52,90 @@ impl Gate {
                 opened[place] |= 1 << index;
             }
         }
-        let automaton = AhoCorasick::builder()
+        let automaton = DFA::builder()
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::DFA))
+            .start_kind(StartKind::Unanchored)
+            .prefilter(false)
             .build(&literals)
             .expect("a handful of literals fit an automaton");
+        let start = automaton
+            .start_state(Anchored::No)
+            .expect("the automaton is built for searches without an anchor");
         Self {
             rules: gated
                 .into_iter()
                 .map(|gated| Arc::new(gated.rule))
                 .collect(),
             automaton,
+            start,
             opened: opened.into(),
         }
     }
 
     /// The lines of `block` that hold a literal, in order.
     pub(super) fn hits<'a>(&'a self, block: &'a [u8]) -> impl Iterator<Item = Hit> + 'a {
-        let mut found = self.automaton.find_overlapping_iter(block).peekable();
+        let mut position = 0;
         std::iter::from_fn(move || {
-            let first = found.next()?;
-            let mut rules = self.opened[first.pattern().as_usize()];
-            let start =
-                memchr::memrchr(b'\n', &block[..first.start()]).map_or(0, |place| place + 1);
-            let end = memchr::memchr(b'\n', &block[first.end()..])
-                .map_or(block.len(), |place| first.end() + place);
-            while let Some(more) = found.next_if(|next| next.end() <= end) {
-                rules |= self.opened[more.pattern().as_usize()];
-            }
-            Some(Hit {
-                line: start..end,
-                rules,
-            })
+            let hit = self.next_hit(block, position)?;
+            position = block.len().min(hit.line.end + 1);
+            Some(hit)
+        })
+    }
+
+    /// The first line of `block` from `position` on that holds a literal. `position` is the beginning of a line.
+    ///
+    /// Every byte is looked at once, here: this is where redaction spends its time.
+    pub(super) fn next_hit(&self, block: &[u8], position: usize) -> Option<Hit> {
+        let mut state = self.start;
+        let rest = &block[position..];
+        let place = position
+            + rest.iter().position(|byte| {
+                state = self.automaton.next_state(Anchored::No, state, *byte);
+                self.automaton.is_special(state) && self.automaton.is_match(state)
+            })?;
+        let start = memchr::memrchr(b'\n', &block[position..place]);
+        let start = start.map_or(position, |end| position + end + 1);
+        let end = memchr::memchr(b'\n', &block[place..]).map_or(block.len(), |end| place + end);
+        let rules =
+            self.opened_at(state) | self.rules_from(state, &block[place + 1..end.max(place + 1)]);
+        Some(Hit {
+            line: start..end,
+            rules,
         })
     }
 
     /// Whether a text holds any literal.
     pub(super) fn any(&self, text: &[u8]) -> bool {
-        self.automaton.is_match(text)
+        let mut state = self.start;
+        text.iter().any(|byte| {
+            state = self.automaton.next_state(Anchored::No, state, *byte);
+            self.automaton.is_special(state) && self.automaton.is_match(state)
+        })
     }
 
     /// The rules that a single line or a part of one meets.
     pub(super) fn rules_for(&self, line: &[u8]) -> u64 {
-        let found = self.automaton.find_overlapping_iter(line);
-        found.fold(0, |rules, literal| {
-            rules | self.opened[literal.pattern().as_usize()]
+        self.rules_from(self.start, line)
+    }
+
+    /// The rules that `text` meets after what led to `state`.
+    fn rules_from(&self, mut state: StateID, text: &[u8]) -> u64 {
+        let mut rules = 0;
+        for byte in text {
+            state = self.automaton.next_state(Anchored::No, state, *byte);
+            if self.automaton.is_special(state) && self.automaton.is_match(state) {
+                rules |= self.opened_at(state);
+            }
+        }
+        rules
+    }
+
+    /// The rules of all literals that end where `state` was reached.
+    fn opened_at(&self, state: StateID) -> u64 {
+        let literals = 0..self.automaton.match_len(state);
+        literals.fold(0, |rules, index| {
+            rules | self.opened[self.automaton.match_pattern(state, index).as_usize()]
         })
     }
 }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::answer;
 use super::request::{PROTOCOL, Request};
+use crate::clock::Clock;
 use crate::collector::{Cleanups, Context, Meta};
 use crate::collectors::KINDS;
 use crate::fingerprint::Salt;
@@ -35,8 +36,9 @@ pub async fn carry_out(request: &[u8], stop: &Stop, stdout: &mut impl Write) -> 
         run_id: request.run_id,
         salt: Salt::from_bytes(request.salt),
         agent_image: None,
-        allow_writes: request.allow_writes,
         cleanups: Cleanups::default(),
+        clock: Clock::default(),
+        writes: request.writes,
     };
     let settings = Settings {
         run_deadline: Some(Duration::from_secs(request.seconds)),

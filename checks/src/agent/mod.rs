@@ -139,6 +139,10 @@ impl Collector for InPod {
         self.collector.files(namespace)
     }
 
+    fn cleans_up(&self) -> bool {
+        self.collector.cleans_up()
+    }
+
     fn deadline(&self) -> Option<Duration> {
         Some(self.time().saturating_add(START).saturating_add(BESIDE))
     }
@@ -169,7 +173,7 @@ impl Collector for InPod {
             namespace: context.namespace.clone(),
             run_id: context.run_id.clone(),
             salt: context.salt.bytes(),
-            allow_writes: context.allow_writes,
+            writes: context.writes,
             seconds: self.time().as_secs().max(1),
         };
         let pod = pod::AgentPod {

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::collector::Writes;
+
 /// The form of [`Request`] and of the answer. A program that knows another one refuses.
 pub(super) const PROTOCOL: u32 = 1;
 
@@ -24,9 +26,9 @@ pub(super) struct Request {
     pub(super) run_id: String,
     /// The run's salt, so that fingerprints can be compared with those made outside.
     pub(super) salt: [u8; 32],
-    /// `--allow-writes` of the run.
+    /// The operator's consent to writing.
     #[serde(default)]
-    pub(super) allow_writes: bool,
+    pub(super) writes: Writes,
     /// How long the collector may take.
     pub(super) seconds: u64,
 }

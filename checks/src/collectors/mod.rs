@@ -11,6 +11,7 @@ use syntax::duration;
 
 use crate::collector::CollectorKind;
 
+mod certificates;
 mod cluster_info;
 mod cluster_resources;
 mod config_map;
@@ -20,17 +21,20 @@ mod exec;
 mod gpu;
 mod host_os;
 mod host_registry_images;
+mod image_bundle;
 mod logs;
 mod memory;
 mod postgres;
 mod registry;
 mod registry_images;
 mod run_pod;
+mod s3;
 mod secret;
 mod velero;
 
 /// Every collector, sorted by scope and name.
 pub const KINDS: &[&CollectorKind] = &[
+    &certificates::KIND,
     &cluster_info::KIND,
     &cluster_resources::KIND,
     &config_map::KIND,
@@ -41,11 +45,14 @@ pub const KINDS: &[&CollectorKind] = &[
     &registry::KIND,
     &registry_images::KIND,
     &run_pod::KIND,
+    &s3::KIND,
+    &s3::status::KIND,
     &secret::KIND,
     &velero::KIND,
     &cpu::KIND,
     &gpu::KIND,
     &host_os::KIND,
+    &image_bundle::KIND,
     &memory::KIND,
     &host_registry_images::KIND,
 ];

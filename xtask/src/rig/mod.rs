@@ -360,6 +360,8 @@ fn status() -> Result<()> {
 /// | `ASSAY_RIG_VELERO_CRDS`, `ASSAY_RIG_VELERO_PLUGINS` | the folders of Velero's definitions and plugins |
 /// | `ASSAY_RIG_POSTGRES_15` to `_18` | folders with `initdb` and `postgres` of that version |
 /// | `ASSAY_RIG_PGBOUNCER` | PgBouncer |
+/// | `ASSAY_RIG_NGINX`, `ASSAY_RIG_HAPROXY` | proxies |
+/// | `ASSAY_RIG_VERSITYGW` | an object storage that is strict |
 /// | `ASSAY_RIG_NODE` | the real node's name; set only where there is one |
 fn environment(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
     let mut environment = vec![
@@ -368,6 +370,9 @@ fn environment(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
         ("ASSAY_RIG_KUBECTL", cache::path_of("kubectl")?),
         ("ASSAY_RIG_AUDIT_LOG", folder.join("log/audit.log")),
         ("ASSAY_RIG_PGBOUNCER", cache::path_of("pgbouncer")?),
+        ("ASSAY_RIG_NGINX", cache::path_of("nginx")?),
+        ("ASSAY_RIG_HAPROXY", cache::path_of("haproxy")?),
+        ("ASSAY_RIG_VERSITYGW", cache::path_of("versitygw")?),
         ("KUBECONFIG", folder.join("kubeconfig")),
         // kubectl would leave a folder in the caller's home.
         ("KUBECACHEDIR", folder.join("kubectl-cache")),

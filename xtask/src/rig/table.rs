@@ -136,6 +136,16 @@ pub(crate) const SERVERS: &[Server] = &[
         false,
     ),
     debian("pgbouncer", "pgbouncer", "/usr/sbin/pgbouncer", false),
+    debian(
+        "registry-2",
+        "docker-registry",
+        "/usr/bin/docker-registry",
+        false,
+    ),
+    debian("skopeo", "skopeo", "/usr/bin/skopeo", false),
+    debian("nginx", "nginx-light", "/usr/sbin/nginx", false),
+    debian("haproxy", "haproxy", "/usr/sbin/haproxy", false),
+    debian("squid", "squid-openssl", "/usr/sbin/squid", false),
     postgres(
         "postgres-16",
         "16.14.0-beta.17",
@@ -235,6 +245,39 @@ pub(crate) const SERVERS: &[Server] = &[
             variables: &[],
         },
         cold_cpu_seconds: 290,
+        node_only: false,
+    },
+    Server {
+        name: "versitygw",
+        version: "1.8.0",
+        source: Source::Go {
+            module: "versitygw",
+            package: "github.com/versity/versitygw/cmd/versitygw",
+            variables: &["main.Version=v1.8.0"],
+        },
+        cold_cpu_seconds: 147,
+        node_only: false,
+    },
+    Server {
+        name: "registry-3",
+        version: "3.1.2",
+        source: Source::Go {
+            module: "registry",
+            package: "github.com/distribution/distribution/v3/cmd/registry",
+            variables: &["github.com/distribution/distribution/v3/version.version=v3.1.2"],
+        },
+        cold_cpu_seconds: 204,
+        node_only: false,
+    },
+    Server {
+        name: "crane",
+        version: "0.22.1",
+        source: Source::Go {
+            module: "crane",
+            package: "github.com/google/go-containerregistry/cmd/crane",
+            variables: &[],
+        },
+        cold_cpu_seconds: 12,
         node_only: false,
     },
     Server {

@@ -1,14 +1,17 @@
 //! Why a location is not available: Velero's message, the location's settings and the shape of its credentials put
 //! together.
 //!
-//! Three sources are asked: what Velero was told by the object storage, what the credentials look like (collector
-//! `velero`), and what the location says of itself. A probe of the object storage with the same settings would be a
-//! fourth: its answer belongs into [`Reason::of`], ahead of the message, because it is of this run.
+//! Four sources are asked: the object storage itself, with the location's settings (collector `velero`, the chain of
+//! `s3`), which comes first because it is of this run; what Velero was told by the object storage; what the credentials
+//! look like (collector `velero`); and what the location says of itself.
 
+use bundle::collected::s3::{Link, Outcome, Reason as Cause, Report};
 use bundle::collected::velero::BackupStorageLocation;
 
 use super::Scene;
 use super::credentials::{Place, shape};
+use crate::document::decoded;
+use crate::s3;
 
 /// What was found, as the end of a sentence, and what to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -315,6 +318,25 @@ const PATTERNS: &[Pattern] = &[
 impl Reason {
     /// Puts the sources together.
     pub(super) fn of(location: &BackupStorageLocation, scene: &Scene<'_>) -> Self {
+        let asked = Asked::of(location, scene);
+        if let Asked::Broken(reason) = asked {
+            return reason;
+        }
+        let mut reason = Self::of_message(location, scene);
+        if matches!(asked, Asked::Usable) {
+            reason.why = format!(
+                "{}; but asked by this run with the same settings and keys, the object storage can be used",
+                reason.why
+            );
+            reason.remedy = format!(
+                "{} If it stays unavailable, look for what only Velero's pod meets: its NetworkPolicies, DNS, HTTPS_PROXY and NO_PROXY, its node's clock.",
+                reason.remedy
+            );
+        }
+        reason
+    }
+
+    fn of_message(location: &BackupStorageLocation, scene: &Scene<'_>) -> Self {
         let place = Place::of(location, &scene.server.secret);
         let message = location.status.message.to_lowercase();
         let matched = PATTERNS
@@ -349,6 +371,79 @@ impl Reason {
         }
         Self { why, remedy }
     }
+}
+
+/// What the object storage itself answered, where it was asked.
+enum Asked {
+    Broken(Reason),
+    Usable,
+    /// It was not asked, or could not be reached from where this ran, which says nothing of Velero's pod.
+    Unknown,
+}
+
+impl Asked {
+    fn of(location: &BackupStorageLocation, scene: &Scene<'_>) -> Self {
+        let metadata = &location.metadata;
+        let path = format!("velero/locations/{}/{}.json", metadata.namespace, metadata.name);
+        let Ok(report) = decoded::<Report>(scene.files, &path) else {
+            return Self::Unknown;
+        };
+        if report.steps.iter().any(|step| step.outcome == Outcome::Other) {
+            return Self::Unknown;
+        }
+        let Some((step, failure)) = s3::broken(&report) else {
+            let reached = report
+                .steps
+                .iter()
+                .any(|step| step.link == Link::Bucket && step.outcome == Outcome::Passed);
+            return if reached { Self::Usable } else { Self::Unknown };
+        };
+        // Keys of odd names and ranges are not why a location is unavailable.
+        if step.link > Link::List {
+            return Self::Usable;
+        }
+        let is_from_here_only = step.link < Link::Tls && step.link != Link::Configuration;
+        if is_from_here_only || matches!(failure.reason, Cause::Deadline | Cause::SlowDown) {
+            return Self::Unknown;
+        }
+        let mut remedy = for_velero(&s3::remedy(&report, step, &failure), &failure.region);
+        if matches!(
+            failure.reason,
+            Cause::UnknownKey
+                | Cause::Signature
+                | Cause::ExpiredToken
+                | Cause::InvalidToken
+                | Cause::AccessDenied
+        ) {
+            let place = Place::of(location, &scene.server.secret);
+            let keys = place.fill(
+                " The keys are in the Secret {namespace}/{secret}, key {key}, profile {profile}.",
+            );
+            remedy.push_str(&keys);
+        }
+        Self::Broken(Reason {
+            why: format!(
+                "asked by this run with the same settings, the object storage says why: {} ({path})",
+                s3::why(step, &failure)
+            ),
+            remedy,
+        })
+    }
+}
+
+/// A remedy with the location's own names for the settings.
+fn for_velero(remedy: &str, region: &str) -> String {
+    if !region.is_empty() && remedy.starts_with("Set the region") {
+        return format!("Set spec.config.region of the location to {region}.");
+    }
+    remedy
+        .replace(
+            "tls.cacert or tls.secret here, AWS_CA_BUNDLE for SDKs",
+            "spec.objectStorage.caCert of the location (PEM in base64)",
+        )
+        .replace("usePathStyle: true", "spec.config.s3ForcePathStyle: \"true\"")
+        .replace("Correct the endpoint", "Correct spec.config.s3Url of the location")
+        .replace("in the endpoint", "in spec.config.s3Url of the location")
 }
 
 /// `expecting 'eu-west-1'` in the message of an object storage that knows its region.

@@ -307,7 +307,7 @@ impl Reading {
             } else {
                 memchr::memrchr(b'\n', block).unwrap_or(length)
             };
-            self.next = finder.gate.hits(&block[..whole]).next().map(|hit| Hit {
+            self.next = finder.gate.next_hit(&block[..whole], 0).map(|hit| Hit {
                 line: hit.line.start + self.at..hit.line.end + self.at,
                 rules: hit.rules,
             });

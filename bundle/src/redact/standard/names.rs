@@ -1,6 +1,10 @@
 //! Which names promise a secret: `DB_PASSWORD`, `clientSecret`, `x-api-key`, and not `secretName`,
 //! `tokenExpirationSeconds`, `passwordPolicy`.
 
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+
 use super::values;
 use super::words::{Words, words};
 
@@ -128,10 +132,43 @@ static ABOUT_BEFORE: Words = words(
 /// Owners of Kubernetes Secrets whose fields hold the Secret's name.
 static NAMED_SECRETS: Words = words("tls ca cert certificate credential credentials pull existing");
 
+/// Parts of words without one of which no name promises anything. Most names have none, and are told so without
+/// being taken apart.
+const PARTS: [&str; 21] = [
+    "pass",
+    "pwd",
+    "pw",
+    "secret",
+    "credential",
+    "creds",
+    "dockerc",
+    "token",
+    "jwt",
+    "authorization",
+    "cookie",
+    "pat",
+    "sas",
+    "psk",
+    "key",
+    "auth",
+    "salt",
+    "sig",
+    "rsa",
+    "ed25519",
+    "dsa",
+];
+
+static ANY_PART: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    let builder = AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .build(PARTS);
+    builder.expect("a handful of literals fit an automaton")
+});
+
 /// What a name promises, if anything. Words are told apart by punctuation and by case.
 pub(super) fn class(name: &[u8]) -> Option<Class> {
     const LONGEST: usize = 128;
-    if name.is_empty() || name.len() > LONGEST {
+    if name.is_empty() || name.len() > LONGEST || !ANY_PART.is_match(name) {
         return None;
     }
     let words = split(name);
@@ -231,6 +268,31 @@ fn split(name: &[u8]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_word_that_promises_has_a_part() {
+        let ends = PASSWORD_ENDS.iter().chain(KEY_ENDS).copied();
+        let lists = [&PASSWORD_WORDS, &SECRET_WORDS, &TOKEN_WORDS];
+        let others = [
+            "auth",
+            "salt",
+            "sig",
+            "signature",
+            "key",
+            "id_rsa",
+            "id_ed25519",
+            "id_ecdsa",
+            "id_dsa",
+        ];
+        let words = lists
+            .iter()
+            .flat_map(|list| list.all())
+            .chain(ends)
+            .chain(others);
+        for word in words {
+            assert!(ANY_PART.is_match(word), "{word}");
+        }
+    }
 
     #[test]
     fn names_promise_secrets() {

@@ -18,6 +18,12 @@ pub(super) const fn words(text: &'static str) -> Words {
 }
 
 impl Words {
+    /// The words, as they are written down.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.text.split_ascii_whitespace()
+    }
+
     /// Whether the list has the word.
     pub(super) fn contains(&self, word: &str) -> bool {
         let set = self

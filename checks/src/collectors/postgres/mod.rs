@@ -16,6 +16,7 @@ use crate::collector::{
     CollectError, Collector, CollectorKind, Context, Meta, Output, Permission, Scope,
 };
 use crate::fingerprint::Salt;
+use crate::secret_data::permission;
 
 mod classify;
 mod connect;
@@ -192,7 +193,7 @@ impl Collector for Named {
             .map(|secret| (&secret.name, &secret.namespace));
         let all = keys.chain(tls);
         let mut permissions: Vec<_> = all
-            .map(|(name, own)| source::permission(name, own, namespace))
+            .map(|(name, own)| permission(name, own, namespace))
             .collect();
         permissions.sort();
         permissions.dedup();

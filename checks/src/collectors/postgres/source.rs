@@ -3,17 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bundle::collected::postgres::{Failure, Reason, Stage};
-use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use syntax::postgres::{Settings, SslMode};
 
 use super::tls::Materials;
-use crate::cluster::segment;
-use crate::collector::{Context, Permission};
+use crate::collector::Context;
+use crate::secret_data::{self, Missing};
 
 /// The key of a Secret that holds a connection string, as CloudNativePG and others name it.
 const URI_KEY: &str = "uri";
@@ -75,18 +72,6 @@ pub(super) struct Sourced {
     pub(super) materials: Materials,
     /// `sslmode` with what `tls` makes of it.
     pub(super) ssl_mode: SslMode,
-}
-
-/// The one Secret that is asked for.
-pub(super) fn permission(name: &str, own: &str, run: Option<&str>) -> Permission {
-    let own = Some(own).filter(|own| !own.is_empty());
-    Permission {
-        verb: "get",
-        group: String::new(),
-        resource: "secrets".to_owned(),
-        namespace: Some(own.or(run).unwrap_or("default").to_owned()),
-        name: Some(name.to_owned()),
-    }
 }
 
 impl Source {
@@ -233,50 +218,14 @@ fn failure(reason: Reason, message: String) -> Failure {
     }
 }
 
-#[derive(Deserialize)]
-struct Object {
-    /// In base64.
-    #[serde(default)]
-    data: Option<BTreeMap<String, String>>,
-}
-
-/// The data of one Secret, asked for by its name. No error shows any of it.
 async fn secret_data(
     context: &Context,
     namespace: &str,
     name: &str,
 ) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
-    let unread = |text: String| failure(Reason::SecretUnread, text);
-    let Some(cluster) = &context.cluster else {
-        return Err(unread(format!(
-            "there is no cluster to ask for the Secret {name}"
-        )));
-    };
-    let namespace = match (namespace, &context.namespace) {
-        ("", Some(run)) => run,
-        ("", None) => cluster.namespace(),
-        (own, _) => own,
-    };
-    let path = format!(
-        "/api/v1/namespaces/{}/secrets/{}",
-        segment(namespace),
-        segment(name)
-    );
-    let bytes = cluster.document(&path, &[]).await.map_err(|error| {
-        if error.status() == Some(StatusCode::NOT_FOUND) {
-            failure(
-                Reason::SecretMissing,
-                format!("the Secret {namespace}/{name} is not there"),
-            )
-        } else {
-            unread(format!(
-                "the Secret {namespace}/{name} cannot be read: {error}"
-            ))
-        }
-    })?;
-    let malformed = || unread(format!("the Secret {namespace}/{name} is malformed"));
-    let object: Object = serde_json::from_slice(&bytes).map_err(|_| malformed())?;
-    let data = object.data.unwrap_or_default().into_iter();
-    data.map(|(key, value)| Ok((key, STANDARD.decode(value).map_err(|_| malformed())?)))
-        .collect()
+    let data = secret_data::secret_data(context, namespace, name).await;
+    data.map_err(|missing| match missing {
+        Missing::Absent(text) => failure(Reason::SecretMissing, text),
+        Missing::Unread(text) => failure(Reason::SecretUnread, text),
+    })
 }

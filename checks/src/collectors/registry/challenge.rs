@@ -130,7 +130,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_left_out() {
-        assert_eq!(of(&["Basic realm=\"a\", Bearer realm="]), [Challenge::Basic]);
+        assert_eq!(
+            of(&["Basic realm=\"a\", Bearer realm="]),
+            [Challenge::Basic]
+        );
         for text in ["", ",", "Bearer", "Bearer service=\"x\"", "\"", "=;"] {
             assert_eq!(of(&[text]), [], "{text}");
         }
@@ -140,7 +143,9 @@ mod tests {
 
     #[test]
     fn why_a_token_did_not_do() {
-        let read = of(&[r#"Bearer realm="https://a/",scope="repository:x:pull",error="insufficient_scope""#]);
+        let read = of(&[
+            r#"Bearer realm="https://a/",scope="repository:x:pull",error="insufficient_scope""#,
+        ]);
         assert!(
             matches!(&read[..], [Challenge::Bearer(bearer)] if bearer.error == "insufficient_scope")
         );

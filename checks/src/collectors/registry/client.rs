@@ -13,8 +13,8 @@ use http::header::{ACCEPT, AUTHORIZATION, RANGE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
-use reqwest::redirect::Policy;
 use reqwest::Client;
+use reqwest::redirect::Policy;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -218,15 +218,20 @@ impl Registries {
     /// What was seen of each server, registries first.
     pub(super) fn seen(&self) -> Vec<Server> {
         let servers = locked(&self.servers);
-        let mut seen: Vec<Server> = servers.values().map(|it| locked(&it.seen).clone()).collect();
-        seen.sort_by(|one, other| {
-            (one.role, &one.address).cmp(&(other.role, &other.address))
-        });
+        let mut seen: Vec<Server> = servers
+            .values()
+            .map(|it| locked(&it.seen).clone())
+            .collect();
+        seen.sort_by(|one, other| (one.role, &one.address).cmp(&(other.role, &other.address)));
         seen
     }
 
     /// Walks the way to a server, once. A registry and a mirror are asked for their API there.
-    pub(super) async fn open<'a>(&self, server: &'a Asked, root: &str) -> Result<&'a Open, Failure> {
+    pub(super) async fn open<'a>(
+        &self,
+        server: &'a Asked,
+        root: &str,
+    ) -> Result<&'a Open, Failure> {
         let opened = server.opened.get_or_init(|| self.walk(server, root)).await;
         opened.as_ref().map_err(Clone::clone)
     }
@@ -243,7 +248,9 @@ impl Registries {
         seen.proxy = proxy.as_ref().map(ToString::to_string).unwrap_or_default();
         let walked = async {
             way.walk(&mut seen).await?;
-            let client = self.client(server).map_err(|text| server.failure(Stage::Tls, Reason::Other, text))?;
+            let client = self
+                .client(server)
+                .map_err(|text| server.failure(Stage::Tls, Reason::Other, text))?;
             if !matches!(server.role, Role::Registry | Role::Mirror) {
                 mark(&mut seen, Stage::Api, State::None, "");
                 return Ok((client, Vec::new()));
@@ -252,7 +259,12 @@ impl Registries {
             let answer = self.send(server, &client, &question).await?;
             let challenges = self.api(server, &answer)?;
             seen.challenges = challenges.iter().map(|it| it.scheme().to_owned()).collect();
-            mark(&mut seen, Stage::Api, State::Holds, &format!("{} to {root}", answer.status));
+            mark(
+                &mut seen,
+                Stage::Api,
+                State::Holds,
+                &format!("{} to {root}", answer.status),
+            );
             Ok::<_, Failure>((client, challenges))
         };
         let walked = walked.await;
@@ -404,7 +416,9 @@ impl Registries {
         }
         if let Some(form) = &question.form {
             let form_type = "application/x-www-form-urlencoded";
-            request = request.header(http::header::CONTENT_TYPE, form_type).body(form.clone());
+            request = request
+                .header(http::header::CONTENT_TYPE, form_type)
+                .body(form.clone());
         }
         let asked = async {
             let mut response = request.send().await?;
@@ -437,7 +451,10 @@ impl Registries {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) if error.is_timeout() => {
                 let text = format!("{what} was not answered within {step} s");
-                return Err((server.failure(question.stage, Reason::NoAnswer, text), false));
+                return Err((
+                    server.failure(question.stage, Reason::NoAnswer, text),
+                    false,
+                ));
             }
             Ok(Err(error)) => {
                 // The address may hold a signature.
@@ -447,7 +464,10 @@ impl Registries {
             }
             Err(_) => {
                 let text = format!("{what} was not answered whole within {} s", step * 3.0);
-                return Err((server.failure(question.stage, Reason::NoAnswer, text), false));
+                return Err((
+                    server.failure(question.stage, Reason::NoAnswer, text),
+                    false,
+                ));
             }
         };
         if let Some(limit) = rate_limit(&answer.headers) {
@@ -488,7 +508,9 @@ fn retry_after(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let date = rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()?;
+    let date = rfc2822::DateTimeParser::new()
+        .parse_timestamp(text.trim())
+        .ok()?;
     let wait = date.duration_since(Timestamp::now());
     Some(Duration::try_from(wait).unwrap_or_default())
 }
@@ -496,7 +518,9 @@ fn retry_after(text: &str) -> Option<Duration> {
 /// `ratelimit-limit: 100;w=21600` and `ratelimit-remaining: 76;w=21600`, as Docker Hub has them.
 fn rate_limit(headers: &HeaderMap) -> Option<RateLimit> {
     let text = |name: &str| {
-        let value = headers.get(name).or_else(|| headers.get(format!("x-{name}")))?;
+        let value = headers
+            .get(name)
+            .or_else(|| headers.get(format!("x-{name}")))?;
         value.to_str().ok()
     };
     let number = |text: &str| text.split([';', ',']).next()?.trim().parse().ok();
@@ -512,9 +536,13 @@ fn rate_limit(headers: &HeaderMap) -> Option<RateLimit> {
 /// What servers of TLS say to somebody who asks in clear: Go's, nginx's, Apache's.
 fn is_for_https(body: &[u8]) -> bool {
     let text = String::from_utf8_lossy(&body[..body.len().min(2048)]).to_lowercase();
-    ["to an https server", "sent to https port", "speaking plain http to an ssl-enabled"]
-        .iter()
-        .any(|words| text.contains(words))
+    [
+        "to an https server",
+        "sent to https port",
+        "speaking plain http to an ssl-enabled",
+    ]
+    .iter()
+    .any(|words| text.contains(words))
 }
 
 #[cfg(test)]
@@ -526,7 +554,10 @@ mod tests {
         let mut headers = HeaderMap::new();
         assert_eq!(rate_limit(&headers), None);
         headers.insert("ratelimit-limit", HeaderValue::from_static("100;w=21600"));
-        headers.insert("ratelimit-remaining", HeaderValue::from_static("76;w=21600"));
+        headers.insert(
+            "ratelimit-remaining",
+            HeaderValue::from_static("76;w=21600"),
+        );
         let told = RateLimit {
             limit: Some(100),
             remaining: Some(76),
@@ -538,7 +569,10 @@ mod tests {
     #[test]
     fn how_long_to_wait_is_a_number_or_a_date() {
         assert_eq!(retry_after("7"), Some(Duration::from_secs(7)));
-        assert_eq!(retry_after("Thu, 01 Jan 1970 00:00:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(
+            retry_after("Thu, 01 Jan 1970 00:00:00 GMT"),
+            Some(Duration::ZERO)
+        );
         assert_eq!(retry_after("soon"), None);
     }
 }

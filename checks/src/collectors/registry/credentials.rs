@@ -31,7 +31,11 @@ pub(crate) struct Credential {
 
 impl fmt::Debug for Credential {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Credential({} for {})", self.source, self.written)
+        write!(
+            formatter,
+            "Credential({} for {})",
+            self.source, self.written
+        )
     }
 }
 
@@ -255,7 +259,11 @@ mod tests {
         ] {
             let credentials = with_keys(&[key]);
             let image = ImageReference::parse(image).expect("a reference");
-            assert_eq!(!matching(&credentials, &image).is_empty(), fits, "{key} {image}");
+            assert_eq!(
+                !matching(&credentials, &image).is_empty(),
+                fits,
+                "{key} {image}"
+            );
         }
     }
 
@@ -289,15 +297,27 @@ mod tests {
     fn what_is_wrong_is_said_without_showing_it() {
         for (text, words) in [
             (r#"{"auths":{"r.io":{"auth":"!!"}}}"#, "not base64"),
-            (r#"{"auths":{"r.io":{"auth":"aHVudGVyMg=="}}}"#, "not name:password"),
+            (
+                r#"{"auths":{"r.io":{"auth":"aHVudGVyMg=="}}}"#,
+                "not name:password",
+            ),
             (r#"{"auths":{"r.io":{}}}"#, "neither a name"),
-            (r#"{"auths":{"https://":{"auth":"YTpi"}}}"#, "cannot be read"),
+            (
+                r#"{"auths":{"https://":{"auth":"YTpi"}}}"#,
+                "cannot be read",
+            ),
         ] {
             let entries = docker_config("a", text.as_bytes()).expect("entries");
             assert!(entries.problems[0].1.contains(words), "{text}");
             assert!(entries.credentials.is_empty());
         }
-        for text in ["", "hunter2", r#"{"auths":3}"#, "{}", r#"{"auths":{"r.io":"hunter2"}}"#] {
+        for text in [
+            "",
+            "hunter2",
+            r#"{"auths":3}"#,
+            "{}",
+            r#"{"auths":{"r.io":"hunter2"}}"#,
+        ] {
             let error = docker_config("a", text.as_bytes()).err().expect(text);
             assert!(!error.contains("hunter2"), "{error}");
         }

@@ -91,8 +91,17 @@ mod tests {
         );
         assert_eq!(code(&unknown), "MANIFEST_UNKNOWN");
         assert_eq!(said(&unknown), "404 MANIFEST_UNKNOWN: manifest unknown");
-        for body in ["", "<html>", "[]", r#"{"errors":null}"#, r#"{"errors":[{"code":"<b>"}]}"#] {
-            assert_eq!((code(&answer(body)), said(&answer(body))), (String::new(), "404".into()));
+        for body in [
+            "",
+            "<html>",
+            "[]",
+            r#"{"errors":null}"#,
+            r#"{"errors":[{"code":"<b>"}]}"#,
+        ] {
+            assert_eq!(
+                (code(&answer(body)), said(&answer(body))),
+                (String::new(), "404".into())
+            );
         }
     }
 
@@ -100,7 +109,11 @@ mod tests {
     fn what_could_be_a_secret_is_not_passed_on() {
         let token = "eyJhbGciOiJFUzI1NiJ9.eyJhY2Nlc3MiOltdfQ.c2lnbmF0dXJl";
         let digest = format!("sha256:{}", "0".repeat(64));
-        let body = format!(r#"{{"errors":[{{"code":"DENIED","message":"bad {token} for {digest}"}}]}}"#);
-        assert_eq!(said(&answer(&body)), format!("404 DENIED: bad … for {digest}"));
+        let body =
+            format!(r#"{{"errors":[{{"code":"DENIED","message":"bad {token} for {digest}"}}]}}"#);
+        assert_eq!(
+            said(&answer(&body)),
+            format!("404 DENIED: bad … for {digest}")
+        );
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use bundle::collected::registry::{Failure, Image, Platform, Push, Reason, Role, Stage};
-use futures::future::{BoxFuture, join_all};
 use futures::FutureExt as _;
+use futures::future::{BoxFuture, join_all};
 use http::{Method, Uri};
 use serde::{Deserialize, Serialize};
 use syntax::image::ImageReference;
@@ -111,7 +111,10 @@ impl Walk<'_> {
         image.notes = skipped;
         if places.is_empty() {
             image.failure = Some(Failure {
-                message: format!("no mirror of {} answers for it, and the registry itself is not to be asked", reference.host),
+                message: format!(
+                    "no mirror of {} answers for it, and the registry itself is not to be asked",
+                    reference.host
+                ),
                 stage: Stage::Manifest,
                 reason: Reason::TagMissing,
                 ..Failure::default()
@@ -189,16 +192,28 @@ impl Walk<'_> {
     }
 
     /// A place with whatever proves that we may ask there.
-    fn repository(&self, place: &Place, image: &ImageReference, asked: &Asked) -> Result<Repository<'_>, Failure> {
+    fn repository(
+        &self,
+        place: &Place,
+        image: &ImageReference,
+        asked: &Asked,
+    ) -> Result<Repository<'_>, Failure> {
         let wrong = |text: String| Failure {
             message: text,
             ..Failure::default()
         };
-        let address: Uri = place.address.parse().map_err(|_| wrong(format!("{} is no address", place.address)))?;
-        let role = if place.stands_for.is_some() { Role::Mirror } else { Role::Registry };
-        let trust = self.trust_of(&place.trust).map_err(|text| {
-            wrong(format!("{}: {text}", place.address))
-        })?;
+        let address: Uri = place
+            .address
+            .parse()
+            .map_err(|_| wrong(format!("{} is no address", place.address)))?;
+        let role = if place.stands_for.is_some() {
+            Role::Mirror
+        } else {
+            Role::Registry
+        };
+        let trust = self
+            .trust_of(&place.trust)
+            .map_err(|text| wrong(format!("{}: {text}", place.address)))?;
         let own: Vec<&Credential> = self
             .credentials
             .iter()
@@ -206,7 +221,11 @@ impl Walk<'_> {
             .collect();
         let host = address.authority().map_or("", |it| it.as_str());
         let at_place = ImageReference {
-            host: if role == Role::Registry { image.host.clone() } else { host.to_owned() },
+            host: if role == Role::Registry {
+                image.host.clone()
+            } else {
+                host.to_owned()
+            },
             repository: place.repository.clone(),
             ..image.clone()
         };
@@ -233,21 +252,29 @@ impl Walk<'_> {
             return Ok(Arc::clone(&self.trust));
         }
         let mut trusts = locked(&self.trusts);
-        let made = trusts.entry(text.clone()).or_insert_with(|| {
-            Trust::new(&text.roots, "", "", !text.skip_verify).map(Arc::new)
-        });
+        let made = trusts
+            .entry(text.clone())
+            .or_insert_with(|| Trust::new(&text.roots, "", "", !text.skip_verify).map(Arc::new));
         made.clone()
     }
 
     fn key(repository: &Repository<'_>, reference: &str) -> Key {
         (
-            format!("{}{}", super::link::shown(&repository.server.address), repository.root),
+            format!(
+                "{}{}",
+                super::link::shown(&repository.server.address),
+                repository.root
+            ),
             repository.name.clone(),
             reference.to_owned(),
         )
     }
 
-    async fn manifest(&self, repository: &Repository<'_>, reference: &str) -> Result<Arc<Manifest>, Failure> {
+    async fn manifest(
+        &self,
+        repository: &Repository<'_>,
+        reference: &str,
+    ) -> Result<Arc<Manifest>, Failure> {
         let key = Self::key(repository, reference);
         self.manifests
             .get(key, async {
@@ -272,7 +299,9 @@ impl Walk<'_> {
                 let content_type = answer.header("content-type").unwrap_or_default();
                 manifest::read(&answer.body, wanted, told, content_type)
                     .map(Arc::new)
-                    .map_err(|(reason, text)| repository.server.failure(Stage::Manifest, reason, text))
+                    .map_err(|(reason, text)| {
+                        repository.server.failure(Stage::Manifest, reason, text)
+                    })
             })
             .await
     }
@@ -282,15 +311,24 @@ impl Walk<'_> {
         let told = repository.server.rate_limit().unwrap_or_default();
         match (told.limit, told.remaining) {
             (Some(limit), Some(remaining)) if remaining.saturating_mul(4) <= limit => {
-                let text = format!("{remaining} of {limit} pulls are left in this window; they are left to the nodes");
-                Err(repository.server.failure(Stage::Manifest, Reason::RateLimited, text))
+                let text = format!(
+                    "{remaining} of {limit} pulls are left in this window; they are left to the nodes"
+                );
+                Err(repository
+                    .server
+                    .failure(Stage::Manifest, Reason::RateLimited, text))
             }
             _ => Ok(()),
         }
     }
 
     /// Why there is no manifest. By its code alone several registries do not tell a missing repository from a missing tag.
-    async fn no_manifest(&self, repository: &Repository<'_>, reference: &str, answer: &Answer) -> Failure {
+    async fn no_manifest(
+        &self,
+        repository: &Repository<'_>,
+        reference: &str,
+        answer: &Answer,
+    ) -> Failure {
         let code = errors::code(answer);
         let mut reason = match (answer.status, code.as_str()) {
             (_, "NAME_UNKNOWN") => Reason::RepositoryMissing,
@@ -303,9 +341,21 @@ impl Walk<'_> {
             reason = Reason::RepositoryMissing;
         }
         let text = match reason {
-            Reason::RepositoryMissing => format!("it has no repository {}: {}", repository.name, errors::said(answer)),
-            Reason::TagMissing => format!("the repository {} has no {reference}: {}", repository.name, errors::said(answer)),
-            _ => format!("GET {}/manifests/{reference}: {}", repository.name, errors::said(answer)),
+            Reason::RepositoryMissing => format!(
+                "it has no repository {}: {}",
+                repository.name,
+                errors::said(answer)
+            ),
+            Reason::TagMissing => format!(
+                "the repository {} has no {reference}: {}",
+                repository.name,
+                errors::said(answer)
+            ),
+            _ => format!(
+                "GET {}/manifests/{reference}: {}",
+                repository.name,
+                errors::said(answer)
+            ),
         };
         Failure {
             status: Some(answer.status),
@@ -372,13 +422,20 @@ impl Walk<'_> {
         depth: usize,
     ) -> BoxFuture<'a, Vec<(Platform, Walked)>> {
         async move {
-            let all = children.iter().map(|child| self.child(repository, child, depth));
+            let all = children
+                .iter()
+                .map(|child| self.child(repository, child, depth));
             join_all(all).await.into_iter().flatten().collect()
         }
         .boxed()
     }
 
-    async fn child(&self, repository: &Repository<'_>, child: &Child, depth: usize) -> Vec<(Platform, Walked)> {
+    async fn child(
+        &self,
+        repository: &Repository<'_>,
+        child: &Child,
+        depth: usize,
+    ) -> Vec<(Platform, Walked)> {
         let mut platform = Platform {
             platform: child.platform.clone(),
             digest: child.digest.clone(),
@@ -391,9 +448,20 @@ impl Walk<'_> {
         }
         platform.walked = true;
         let missing = |failure: Failure| {
-            let is_missing = matches!(failure.reason, Reason::TagMissing | Reason::RepositoryMissing);
-            let reason = if is_missing { Reason::PlatformMissing } else { failure.reason };
-            let what = if child.platform.is_empty() { "a manifest" } else { child.platform.as_str() };
+            let is_missing = matches!(
+                failure.reason,
+                Reason::TagMissing | Reason::RepositoryMissing
+            );
+            let reason = if is_missing {
+                Reason::PlatformMissing
+            } else {
+                failure.reason
+            };
+            let what = if child.platform.is_empty() {
+                "a manifest"
+            } else {
+                child.platform.as_str()
+            };
             Failure {
                 reason,
                 stage: Stage::Platform,
@@ -422,11 +490,23 @@ impl Walk<'_> {
                 }
                 vec![(platform, walked)]
             }
-            Content::Index(inner) if depth < DEPTH => self.children(repository, inner, depth + 1).await,
+            Content::Index(inner) if depth < DEPTH => {
+                self.children(repository, inner, depth + 1).await
+            }
             Content::Index(_) => {
-                let failure = repository.server.failure(Stage::Platform, Reason::ManifestMalformed, "indexes lie in indexes, more than three deep");
+                let failure = repository.server.failure(
+                    Stage::Platform,
+                    Reason::ManifestMalformed,
+                    "indexes lie in indexes, more than three deep",
+                );
                 platform.failure = Some(failure.clone());
-                vec![(platform, Walked { failures: vec![failure], ..Walked::default() })]
+                vec![(
+                    platform,
+                    Walked {
+                        failures: vec![failure],
+                        ..Walked::default()
+                    },
+                )]
             }
         }
     }
@@ -451,7 +531,11 @@ impl Walk<'_> {
                 if answer.status == 200 {
                     return Ok(());
                 }
-                let reason = if answer.status == 404 { Reason::PlatformMissing } else { Reason::ServerError };
+                let reason = if answer.status == 404 {
+                    Reason::PlatformMissing
+                } else {
+                    Reason::ServerError
+                };
                 let text = format!("HEAD {}/{path}: {}", repository.name, answer.status);
                 Err(Failure {
                     status: Some(answer.status),
@@ -508,7 +592,11 @@ impl Walk<'_> {
                 let own = manifest::digest(&answer.body, &blob.digest);
                 if own != blob.digest {
                     let text = format!("{}/{path} has the digest {own}", repository.name);
-                    return Err(repository.server.failure(Stage::Blob, Reason::DigestMismatch, text));
+                    return Err(repository.server.failure(
+                        Stage::Blob,
+                        Reason::DigestMismatch,
+                        text,
+                    ));
                 }
                 Ok(manifest::platform(&answer.body))
             })
@@ -552,13 +640,20 @@ impl Walk<'_> {
                     return Err(no_blob(repository, blob, &answer));
                 }
                 let length = match answer.status {
-                    206 => answer.header("content-range").and_then(|it| it.rsplit('/').next()),
+                    206 => answer
+                        .header("content-range")
+                        .and_then(|it| it.rsplit('/').next()),
                     _ => answer.header("content-length"),
                 };
                 match length.and_then(|it| it.parse::<u64>().ok()) {
                     Some(length) if length != blob.size => {
-                        let text = format!("{}/{path} has {length} bytes, and the manifest says {}", repository.name, blob.size);
-                        Err(repository.server.failure(Stage::Blob, Reason::BlobSize, text))
+                        let text = format!(
+                            "{}/{path} has {length} bytes, and the manifest says {}",
+                            repository.name, blob.size
+                        );
+                        Err(repository
+                            .server
+                            .failure(Stage::Blob, Reason::BlobSize, text))
                     }
                     _ => Ok(()),
                 }
@@ -575,8 +670,17 @@ fn no_blob(repository: &Repository<'_>, blob: &Blob, answer: &Answer) -> Failure
         500.. => Reason::ServerError,
         _ => Reason::Other,
     };
-    let whence = if answer.is_of_another { " (of the server that it sends to)" } else { "" };
-    let text = format!("{}/blobs/{}: {}{whence}", repository.name, blob.digest, errors::said(answer));
+    let whence = if answer.is_of_another {
+        " (of the server that it sends to)"
+    } else {
+        ""
+    };
+    let text = format!(
+        "{}/blobs/{}: {}{whence}",
+        repository.name,
+        blob.digest,
+        errors::said(answer)
+    );
     Failure {
         status: Some(answer.status),
         code: errors::code(answer),

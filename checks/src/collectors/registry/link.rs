@@ -158,20 +158,38 @@ impl Way<'_> {
         let host = host.trim_matches(['[', ']']);
         let addresses = self.addresses(host, port).await?;
         let names: Vec<String> = addresses.iter().map(|it| it.ip().to_string()).collect();
-        let through = if self.proxy.is_some() { " (the proxy)" } else { "" };
-        mark(server, Stage::Dns, State::Holds, &format!("{}{through}", names.join(", ")));
+        let through = if self.proxy.is_some() {
+            " (the proxy)"
+        } else {
+            ""
+        };
+        mark(
+            server,
+            Stage::Dns,
+            State::Holds,
+            &format!("{}{through}", names.join(", ")),
+        );
         let mut last = None;
         for address in addresses {
             match self.to_address(address).await {
                 Ok(stream) => {
-                    mark(server, Stage::Tcp, State::Holds, &format!("{address}{through}"));
+                    mark(
+                        server,
+                        Stage::Tcp,
+                        State::Holds,
+                        &format!("{address}{through}"),
+                    );
                     return Ok(stream);
                 }
                 Err(failure) => last = Some(failure),
             }
         }
         Err(last.unwrap_or_else(|| {
-            self.failure(Stage::Dns, Reason::NameNotResolved, "the name has no address")
+            self.failure(
+                Stage::Dns,
+                Reason::NameNotResolved,
+                "the name has no address",
+            )
         }))
     }
 
@@ -251,7 +269,10 @@ impl Way<'_> {
                 return Err(refuse(Reason::ProxyRefused, format!("broke off: {error}")));
             }
             Err(_) => {
-                let text = format!("did not answer CONNECT within {} s", self.step.as_secs_f32());
+                let text = format!(
+                    "did not answer CONNECT within {} s",
+                    self.step.as_secs_f32()
+                );
                 return Err(refuse(Reason::NoAnswer, text));
             }
         };
@@ -272,8 +293,14 @@ impl Way<'_> {
                 Reason::ProxyCannotReach,
                 format!("cannot reach {target}: {said}"),
             ),
-            Some(_) => refuse(Reason::ProxyRefused, format!("does not let {target} through: {said}")),
-            None => refuse(Reason::ProxyRefused, format!("is none: it answered {said:?}")),
+            Some(_) => refuse(
+                Reason::ProxyRefused,
+                format!("does not let {target} through: {said}"),
+            ),
+            None => refuse(
+                Reason::ProxyRefused,
+                format!("is none: it answered {said:?}"),
+            ),
         };
         failure.status = status;
         Err(failure)

@@ -187,7 +187,9 @@ fn content(document: Document) -> Result<Content, (Reason, String)> {
             return Err(malformed("its index names more than 512 manifests"));
         }
         if manifests.iter().any(|child| !is_digest(&child.digest)) {
-            return Err(malformed("its index names a manifest by something that is no digest"));
+            return Err(malformed(
+                "its index names a manifest by something that is no digest",
+            ));
         }
         let children = manifests.into_iter().filter(|child| !is_attestation(child));
         return Ok(Content::Index(
@@ -217,14 +219,18 @@ fn content(document: Document) -> Result<Content, (Reason, String)> {
         is_config,
     }];
     // What has addresses of its own need not be in the registry.
-    let own = layers.into_iter().filter(|it| it.urls.as_ref().is_none_or(Vec::is_empty));
+    let own = layers
+        .into_iter()
+        .filter(|it| it.urls.as_ref().is_none_or(Vec::is_empty));
     blobs.extend(own.map(|layer| Blob {
         digest: layer.digest,
         size: layer.size,
         is_config: false,
     }));
     if blobs.iter().any(|blob| !is_digest(&blob.digest)) {
-        return Err(malformed("its manifest names a layer by something that is no digest"));
+        return Err(malformed(
+            "its manifest names a layer by something that is no digest",
+        ));
     }
     Ok(Content::Image(blobs))
 }
@@ -235,7 +241,10 @@ fn is_attestation(child: &Descriptor) -> bool {
         .platform
         .as_ref()
         .is_some_and(|it| it.os == "unknown" && it.architecture == "unknown");
-    let annotation = child.annotations.as_ref().and_then(|it| it.get("vnd.docker.reference.type"));
+    let annotation = child
+        .annotations
+        .as_ref()
+        .and_then(|it| it.get("vnd.docker.reference.type"));
     is_unknown || annotation.is_some_and(|kind| kind == "attestation-manifest")
 }
 
@@ -283,7 +292,12 @@ mod tests {
             sha("aa"),
             sha("bb")
         );
-        let Ok(Manifest { content: Content::Index(children), digest: own, .. }) = of(&text) else {
+        let Ok(Manifest {
+            content: Content::Index(children),
+            digest: own,
+            ..
+        }) = of(&text)
+        else {
             panic!("no index");
         };
         let platforms: Vec<&str> = children.iter().map(|it| it.platform.as_str()).collect();
@@ -293,25 +307,45 @@ mod tests {
 
     #[test]
     fn what_is_wrong_has_its_reason() {
-        let layer = format!(r#"{{"schemaVersion":2,"config":{{"digest":"{}"}},"layers":[{{"digest":"../x"}}]}}"#, sha("aa"));
+        let layer = format!(
+            r#"{{"schemaVersion":2,"config":{{"digest":"{}"}},"layers":[{{"digest":"../x"}}]}}"#,
+            sha("aa")
+        );
         for (text, reason) in [
             ("", Reason::ManifestMalformed),
             ("[]", Reason::ManifestMalformed),
-            (r#"{"schemaVersion":1,"fsLayers":[]}"#, Reason::ManifestUnsupported),
+            (
+                r#"{"schemaVersion":1,"fsLayers":[]}"#,
+                Reason::ManifestUnsupported,
+            ),
             (r#"{"schemaVersion":2}"#, Reason::ManifestMalformed),
-            (r#"{"schemaVersion":2,"manifests":[{"digest":"x"}]}"#, Reason::ManifestMalformed),
+            (
+                r#"{"schemaVersion":2,"manifests":[{"digest":"x"}]}"#,
+                Reason::ManifestMalformed,
+            ),
             (layer.as_str(), Reason::ManifestMalformed),
         ] {
-            assert_eq!(of(text).map_err(|(reason, _)| reason).err(), Some(reason), "{text}");
+            assert_eq!(
+                of(text).map_err(|(reason, _)| reason).err(),
+                Some(reason),
+                "{text}"
+            );
         }
         let wanted = sha("cc");
         let read = read(b"{}", Some(&wanted), None, "");
-        assert_eq!(read.map_err(|(reason, _)| reason).err(), Some(Reason::DigestMismatch));
+        assert_eq!(
+            read.map_err(|(reason, _)| reason).err(),
+            Some(Reason::DigestMismatch)
+        );
     }
 
     #[test]
     fn platforms_are_matched_as_nodes_match_them() {
-        let wanted = ["linux/arm64".to_owned(), "linux/arm/v7".to_owned(), "linux/arm64/v8".to_owned()];
+        let wanted = [
+            "linux/arm64".to_owned(),
+            "linux/arm/v7".to_owned(),
+            "linux/arm64/v8".to_owned(),
+        ];
         for (platform, expected) in [
             ("linux/arm64", true),
             ("linux/arm64/v8", true),

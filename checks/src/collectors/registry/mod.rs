@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::agent::{From, Place};
 use crate::collector::{
     CollectError, Collector, CollectorKind, Conduct, Context, Meta, Output, Permission, Scope,
-    locked,
+    Writes, locked,
 };
 
 mod challenge;
@@ -253,7 +253,10 @@ fn parse(value: &Value, meta: &Meta) -> Result<Parsed<Box<dyn Collector>>, Confi
         && config.push.is_empty()
         && config.resolved.is_none();
     if is_empty {
-        return refuse("images", "name images, imageFiles, workloads or push: there is nothing to look for");
+        return refuse(
+            "images",
+            "name images, imageFiles, workloads or push: there is nothing to look for",
+        );
     }
     if config.credentials.len() > 64 || config.requests_per_server > 64 {
         return refuse("requestsPerServer", "64 is the most");
@@ -438,13 +441,14 @@ async fn pushes(
             repository: asked.image.clone(),
             ..Push::default()
         };
-        let failure = if context.allow_writes {
+        let failure = if context.writes == Writes::Allowed {
             match timeout_at(end, walk.push(asked, &mut push)).await {
                 Ok(result) => result.err(),
                 Err(_) => Some(Failure {
                     reason: Reason::Deadline,
                     stage: Stage::Push,
-                    message: "the time was over before an upload was started and cancelled".to_owned(),
+                    message: "the time was over before an upload was started and cancelled"
+                        .to_owned(),
                     ..Failure::default()
                 }),
             }
@@ -511,11 +515,17 @@ fn hide(found: &mut Reachability, resolved: &Resolved) {
         }
     };
     let of_images = found.images.iter_mut().flat_map(|image| {
-        let platforms = image.platforms.iter_mut().filter_map(|it| it.failure.as_mut());
+        let platforms = image
+            .platforms
+            .iter_mut()
+            .filter_map(|it| it.failure.as_mut());
         let all = image.failure.iter_mut().chain(&mut image.also);
         all.chain(&mut image.before).chain(platforms)
     });
-    let of_servers = found.servers.iter_mut().filter_map(|it| it.failure.as_mut());
+    let of_servers = found
+        .servers
+        .iter_mut()
+        .filter_map(|it| it.failure.as_mut());
     let of_pushes = found.pushes.iter_mut().filter_map(|it| it.failure.as_mut());
     for failure in of_images.chain(of_servers).chain(of_pushes) {
         clean(&mut failure.message);

@@ -76,10 +76,13 @@ impl Proxies {
         if host == "localhost" || parsed.is_ok_and(|address| address.is_loopback()) {
             return None;
         }
-        self.0.as_ref()?.intercept(address).map(|it: Intercept| Proxy {
-            uri: it.uri().clone(),
-            authorization: it.basic_auth().cloned(),
-        })
+        self.0
+            .as_ref()?
+            .intercept(address)
+            .map(|it: Intercept| Proxy {
+                uri: it.uri().clone(),
+                authorization: it.basic_auth().cloned(),
+            })
     }
 }
 
@@ -95,8 +98,14 @@ mod tests {
             no_proxy: "internal.test,.svc,10.0.0.0/8".into(),
         });
         for (address, proxy) in [
-            ("https://registry.example.com/v2/", Some("http://secure.test:3128")),
-            ("http://registry.example.com/v2/", Some("http://plain.test:3128")),
+            (
+                "https://registry.example.com/v2/",
+                Some("http://secure.test:3128"),
+            ),
+            (
+                "http://registry.example.com/v2/",
+                Some("http://plain.test:3128"),
+            ),
             ("https://localhost:5000/v2/", None),
             ("https://127.0.0.1:5000/v2/", None),
             ("https://internal.test/v2/", None),
@@ -115,6 +124,9 @@ mod tests {
             https: "none".into(),
             ..ProxyConfig::default()
         });
-        assert!(none.of(&Uri::from_static("https://r.example.com")).is_none());
+        assert!(
+            none.of(&Uri::from_static("https://r.example.com"))
+                .is_none()
+        );
     }
 }

@@ -12,9 +12,9 @@ use reqwest::Url;
 use super::challenge::{Bearer, Challenge, challenges};
 use super::client::{Answer, Asked, Kind, Question, Registries};
 use super::credentials::Credential;
-use super::token::{address, basic};
 use super::errors;
 use super::link::shown;
+use super::token::{address, basic};
 use crate::collector::locked;
 use crate::fetch::is_link_local;
 
@@ -119,14 +119,20 @@ impl Repository<'_> {
             }
             Chosen::Bearer(bearer) => {
                 used = credential.is_some();
-                let token = self.registries.token(&self.server, bearer, &own_scope, credential);
+                let token = self
+                    .registries
+                    .token(&self.server, bearer, &own_scope, credential);
                 let token = token.await?;
                 granted = token.granted;
                 Some(token.header)
             }
             Chosen::Unspoken(schemes) => {
-                let text = format!("it wants clients to prove themselves by {schemes}, which is not spoken here");
-                return Err(self.server.failure(Stage::Token, Reason::BadChallenge, text));
+                let text = format!(
+                    "it wants clients to prove themselves by {schemes}, which is not spoken here"
+                );
+                return Err(self
+                    .server
+                    .failure(Stage::Token, Reason::BadChallenge, text));
             }
         };
         let mut answer = self.once(wanted, header.as_ref()).await?;
@@ -137,8 +143,14 @@ impl Repository<'_> {
                 Chosen::Bearer(bearer) => {
                     let is_new = !bearer.scope.is_empty() && bearer.scope != own_scope;
                     if is_new || header.is_none() {
-                        let scope = if bearer.scope.is_empty() { &own_scope } else { &bearer.scope };
-                        let token = self.registries.token(&self.server, bearer, scope, credential);
+                        let scope = if bearer.scope.is_empty() {
+                            &own_scope
+                        } else {
+                            &bearer.scope
+                        };
+                        let token = self
+                            .registries
+                            .token(&self.server, bearer, scope, credential);
                         let token = token.await?;
                         granted = token.granted;
                         Some(token.header)
@@ -195,7 +207,12 @@ impl Repository<'_> {
             None => String::new(),
         };
         let what = wanted.path.split('?').next().unwrap_or_default();
-        let text = format!("{} {}/{what} {who}{token}: {}", wanted.method, self.name, errors::said(answer));
+        let text = format!(
+            "{} {}/{what} {who}{token}: {}",
+            wanted.method,
+            self.name,
+            errors::said(answer)
+        );
         Failure {
             status: Some(answer.status),
             code: errors::code(answer),
@@ -223,13 +240,19 @@ impl Repository<'_> {
         let first = question(self.path(wanted.path), authorization, wanted.kind);
         let mut from = Url::parse(&format!("{}{}", shown(&self.server.address), first.path))
             .map_err(|error| self.server.failure(wanted.stage, Reason::Other, error))?;
-        let mut answer = self.registries.ask(&self.server, &self.api(), &first).await?;
+        let mut answer = self
+            .registries
+            .ask(&self.server, &self.api(), &first)
+            .await?;
         let (mut hops, mut at_home) = (0, true);
         while answer.is_redirect() {
             hops += 1;
             let location = answer.headers.get(LOCATION).and_then(|it| it.to_str().ok());
             let next = location.and_then(|it| from.join(it).ok());
-            let refuse = |text: &str| self.server.failure(Stage::Redirect, Reason::RedirectRefused, text);
+            let refuse = |text: &str| {
+                self.server
+                    .failure(Stage::Redirect, Reason::RedirectRefused, text)
+            };
             let Some(next) = next.filter(|it| matches!(it.scheme(), "http" | "https")) else {
                 return Err(refuse("it redirects to nowhere (Location)"));
             };
@@ -249,20 +272,30 @@ impl Repository<'_> {
             answer = if at_home {
                 // The registry itself: it knows what it was given.
                 let further = question(path, authorization, Kind::Redirect);
-                self.registries.ask(&self.server, &self.api(), &further).await?
+                self.registries
+                    .ask(&self.server, &self.api(), &further)
+                    .await?
             } else {
                 let target = address(&next).map_err(|text| refuse(&text))?;
-                let target = self.registries.server(&target, Role::Redirect, self.server.trust());
+                let target = self
+                    .registries
+                    .server(&target, Role::Redirect, self.server.trust());
                 let further = question(path, None, Kind::Redirect);
-                self.registries.ask(&target, "", &further).await.map_err(|inner| {
-                    let own = self.server.address.authority().map_or("", |it| it.as_str());
-                    Failure {
-                        reason: Reason::RedirectUnreachable,
-                        stage: Stage::Redirect,
-                        message: format!("{own} sends to another server, which cannot be reached: {}", inner.message),
-                        ..inner
-                    }
-                })?
+                self.registries
+                    .ask(&target, "", &further)
+                    .await
+                    .map_err(|inner| {
+                        let own = self.server.address.authority().map_or("", |it| it.as_str());
+                        Failure {
+                            reason: Reason::RedirectUnreachable,
+                            stage: Stage::Redirect,
+                            message: format!(
+                                "{own} sends to another server, which cannot be reached: {}",
+                                inner.message
+                            ),
+                            ..inner
+                        }
+                    })?
             };
             answer.is_of_another = !at_home;
             from = next;

@@ -107,7 +107,13 @@ struct Secret {
     data: Option<BTreeMap<String, String>>,
 }
 
-fn permission(verb: &'static str, group: &str, resource: &str, namespace: Option<&str>, name: Option<&str>) -> Permission {
+fn permission(
+    verb: &'static str,
+    group: &str,
+    resource: &str,
+    namespace: Option<&str>,
+    name: Option<&str>,
+) -> Permission {
     Permission {
         verb,
         group: group.to_owned(),
@@ -126,7 +132,9 @@ impl Registry {
     fn workload_namespaces(&self, run: Option<&str>) -> Vec<String> {
         match &self.workloads {
             None => Vec::new(),
-            Some(workloads) if workloads.namespaces.is_empty() => vec![self.namespace(run).to_owned()],
+            Some(workloads) if workloads.namespaces.is_empty() => {
+                vec![self.namespace(run).to_owned()]
+            }
             Some(workloads) => workloads.namespaces.clone(),
         }
     }
@@ -227,14 +235,20 @@ impl Resolving<'_> {
         if self.by_name.len() >= MOST && !self.by_name.contains_key(image) {
             let told = self.resolved.unread.iter().any(|it| it.what == "images");
             if !told {
-                self.tell("images", format!("there are more than {MOST}; the rest is left out"));
+                self.tell(
+                    "images",
+                    format!("there are more than {MOST}; the rest is left out"),
+                );
             }
             return;
         }
-        let asked = self.by_name.entry(image.to_owned()).or_insert_with(|| Asked {
-            image: image.to_owned(),
-            ..Asked::default()
-        });
+        let asked = self
+            .by_name
+            .entry(image.to_owned())
+            .or_insert_with(|| Asked {
+                image: image.to_owned(),
+                ..Asked::default()
+            });
         if asked.wanted_by.len() < WANTED_BY && asked.wanted_by.iter().all(|it| it != wanted_by) {
             asked.wanted_by.push(wanted_by.to_owned());
         }
@@ -247,11 +261,16 @@ impl Resolving<'_> {
 
     async fn tls(&mut self, tls: &TlsConfig, namespace: &str) {
         self.resolved.roots.clone_from(&tls.cacert);
-        self.resolved.client_certificate.clone_from(&tls.client_cert);
+        self.resolved
+            .client_certificate
+            .clone_from(&tls.client_cert);
         self.resolved.client_key.clone_from(&tls.client_key);
         if !tls.ca_file.is_empty() {
             match self.context.host.file(&tls.ca_file, FILE).await {
-                Ok(bytes) => self.resolved.roots.push_str(&String::from_utf8_lossy(&bytes)),
+                Ok(bytes) => self
+                    .resolved
+                    .roots
+                    .push_str(&String::from_utf8_lossy(&bytes)),
                 Err(error) => self.tell("tls.caFile", error),
             }
         }
@@ -265,7 +284,10 @@ impl Resolving<'_> {
                 };
                 let fields = [
                     (["cacert", "ca.crt"], &mut self.resolved.roots),
-                    (["clientCert", "tls.crt"], &mut self.resolved.client_certificate),
+                    (
+                        ["clientCert", "tls.crt"],
+                        &mut self.resolved.client_certificate,
+                    ),
                     (["clientKey", "tls.key"], &mut self.resolved.client_key),
                 ];
                 for (keys, field) in fields {
@@ -287,8 +309,13 @@ impl Resolving<'_> {
             self.entries(&source, entries);
             sources.push(source);
         }
-        let mut names: Vec<String> = config.image_pull_secrets.iter().map(|it| it.name.clone()).collect();
-        let is_wanted = !config.images.is_empty() || !config.image_files.is_empty() || !config.push.is_empty();
+        let mut names: Vec<String> = config
+            .image_pull_secrets
+            .iter()
+            .map(|it| it.name.clone())
+            .collect();
+        let is_wanted =
+            !config.images.is_empty() || !config.image_files.is_empty() || !config.push.is_empty();
         if names.is_empty() && sources.is_empty() && is_wanted && self.context.cluster.is_some() {
             let account = config.service_account();
             match self.account(namespace, account).await {
@@ -307,7 +334,11 @@ impl Resolving<'_> {
     }
 
     async fn account(&self, namespace: &str, name: &str) -> Result<Vec<String>, String> {
-        let path = format!("/api/v1/namespaces/{}/serviceaccounts/{}", segment(namespace), segment(name));
+        let path = format!(
+            "/api/v1/namespaces/{}/serviceaccounts/{}",
+            segment(namespace),
+            segment(name)
+        );
         let cluster = self.context.cluster().map_err(|error| error.to_string())?;
         match cluster.json::<ServiceAccount>(&path, &[]).await {
             Ok(account) => {
@@ -320,7 +351,11 @@ impl Resolving<'_> {
     }
 
     async fn secret(&self, namespace: &str, name: &str) -> Result<Secret, String> {
-        let path = format!("/api/v1/namespaces/{}/secrets/{}", segment(namespace), segment(name));
+        let path = format!(
+            "/api/v1/namespaces/{}/secrets/{}",
+            segment(namespace),
+            segment(name)
+        );
         let cluster = self.context.cluster().map_err(|error| error.to_string())?;
         let bytes = cluster.document(&path, &[]).await.map_err(|error| {
             if error.status() == Some(StatusCode::NOT_FOUND) {
@@ -357,7 +392,9 @@ impl Resolving<'_> {
             Ok(entries) => {
                 self.resolved.credentials.extend(entries.credentials);
                 let problems = entries.problems.into_iter();
-                self.resolved.unusable.extend(problems.map(|(registry, problem)| told(registry, problem)));
+                self.resolved
+                    .unusable
+                    .extend(problems.map(|(registry, problem)| told(registry, problem)));
             }
             Err(problem) => self.resolved.unusable.push(told(String::new(), problem)),
         }
@@ -386,8 +423,9 @@ impl Resolving<'_> {
         let path = format!("/api/v1/namespaces/{}/pods", segment(namespace));
         let listed = cluster
             .list(&path, &[], |object| {
-                let pod = serde_json::from_slice(object.bytes)
-                    .map_err(|_| CollectError::Failed(format!("pod {} is malformed", object.name)))?;
+                let pod = serde_json::from_slice(object.bytes).map_err(|_| {
+                    CollectError::Failed(format!("pod {} is malformed", object.name))
+                })?;
                 found.push((object.name.to_owned(), pod));
                 Ok(())
             })
@@ -403,9 +441,17 @@ impl Resolving<'_> {
             if sources.is_empty() {
                 sources.push("none".to_owned());
             }
-            let lists = [pod.spec.containers, pod.spec.init_containers, pod.spec.ephemeral_containers];
+            let lists = [
+                pod.spec.containers,
+                pod.spec.init_containers,
+                pod.spec.ephemeral_containers,
+            ];
             for container in lists.into_iter().flatten().flatten() {
-                self.add(&container.image, &format!("{namespace}/Pod {name}"), &sources);
+                self.add(
+                    &container.image,
+                    &format!("{namespace}/Pod {name}"),
+                    &sources,
+                );
             }
         }
     }
@@ -417,14 +463,16 @@ impl Resolving<'_> {
             return;
         }
         let Some(cluster) = self.context.cluster.clone() else {
-            self.resolved.platforms_from = "all, for there is no cluster to ask for its nodes".to_owned();
+            self.resolved.platforms_from =
+                "all, for there is no cluster to ask for its nodes".to_owned();
             return;
         };
         let mut found = BTreeSet::new();
         let listed = cluster
             .list("/api/v1/nodes", &[], |object| {
-                let node: Node = serde_json::from_slice(object.bytes)
-                    .map_err(|_| CollectError::Failed(format!("node {} is malformed", object.name)))?;
+                let node: Node = serde_json::from_slice(object.bytes).map_err(|_| {
+                    CollectError::Failed(format!("node {} is malformed", object.name))
+                })?;
                 let info = &node.status.node_info;
                 if !info.operating_system.is_empty() && !info.architecture.is_empty() {
                     found.insert(format!("{}/{}", info.operating_system, info.architecture));
@@ -447,7 +495,10 @@ impl Resolving<'_> {
         let given = config.mirrors.given.iter().map(super::mirrors::Given::rule);
         self.resolved.rules.extend(given);
         if config.mirrors.this_machine {
-            let parsed = self.by_name.keys().filter_map(|image| ImageReference::parse(image).ok());
+            let parsed = self
+                .by_name
+                .keys()
+                .filter_map(|image| ImageReference::parse(image).ok());
             let registries: BTreeSet<String> = parsed.map(|it| it.host).collect();
             let host = &self.context.host;
             let rules = of_machine(host, &registries, &mut self.resolved.unread).await;
@@ -474,8 +525,12 @@ fn of_secret(source: &str, secret: Secret) -> Result<Entries, String> {
             ));
         }
     };
-    let value = data.get(key).ok_or_else(|| format!("it has no key {key}"))?;
-    let bytes = STANDARD.decode(value).map_err(|_| format!("its {key} is not base64"))?;
+    let value = data
+        .get(key)
+        .ok_or_else(|| format!("it has no key {key}"))?;
+    let bytes = STANDARD
+        .decode(value)
+        .map_err(|_| format!("its {key} is not base64"))?;
     read(source, &bytes)
 }
 

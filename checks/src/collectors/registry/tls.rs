@@ -71,9 +71,10 @@ impl Trust {
             store.add_parsable_certificates(system_roots());
             store.add_parsable_certificates(given.iter().cloned());
         }
-        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider))
-            .build()
-            .ok();
+        let inner =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider))
+                .build()
+                .ok();
         Ok(Self {
             provider,
             given,
@@ -125,14 +126,17 @@ impl Trust {
         };
         let prepared = self.with(Arc::clone(&verifier)).and_then(|config| {
             let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
-            let name = name.map_err(|_| format!("{host:?} is no name that a certificate can hold"))?;
+            let name =
+                name.map_err(|_| format!("{host:?} is no name that a certificate can hold"))?;
             Ok((config, name))
         });
         let (config, name) = match prepared {
             Ok(prepared) => prepared,
             Err(text) => return (facts, Err((Reason::TlsFailed, text))),
         };
-        let made = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+        let made = TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await;
         let seen = locked(&verifier.seen).clone();
         let parsed: Vec<X509Certificate<'_>> = seen
             .iter()
@@ -201,9 +205,13 @@ impl ServerCertVerifier for Verifier {
             return Ok(ServerCertVerified::assertion());
         }
         // One that was given, as self-signed ones are: it may say of itself that it is an authority.
-        if self.given.iter().any(|it| it.as_ref() == end_entity.as_ref()) {
-            let (_, certificate) = X509Certificate::from_der(end_entity)
-                .map_err(|_| CertificateError::BadEncoding)?;
+        if self
+            .given
+            .iter()
+            .any(|it| it.as_ref() == end_entity.as_ref())
+        {
+            let (_, certificate) =
+                X509Certificate::from_der(end_entity).map_err(|_| CertificateError::BadEncoding)?;
             let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
             if now > certificate.validity().not_after.timestamp() {
                 return Err(CertificateError::Expired.into());

@@ -69,7 +69,8 @@ impl Registries {
         scope: &str,
         credential: Option<&Credential>,
     ) -> Result<Token, Failure> {
-        let who = credential.map_or_else(String::new, |it| format!("{}\n{}", it.source, it.written));
+        let who =
+            credential.map_or_else(String::new, |it| format!("{}\n{}", it.source, it.written));
         let key = (
             bearer.realm.clone(),
             bearer.service.clone(),
@@ -83,7 +84,9 @@ impl Registries {
         {
             return known.clone();
         }
-        let asked = self.ask_for_token(registry, bearer, scope, credential).await;
+        let asked = self
+            .ask_for_token(registry, bearer, scope, credential)
+            .await;
         let (life, result) = match asked {
             Ok((token, life)) => (life.saturating_sub(MARGIN), Ok(token)),
             // What was refused is refused for the whole run.
@@ -101,8 +104,8 @@ impl Registries {
         credential: Option<&Credential>,
     ) -> Result<(Token, Duration), Failure> {
         let refuse = |reason, text: String| registry.failure(Stage::Token, reason, text);
-        let realm = realm(registry, &bearer.realm)
-            .map_err(|text| refuse(Reason::BadChallenge, text))?;
+        let realm =
+            realm(registry, &bearer.realm).map_err(|text| refuse(Reason::BadChallenge, text))?;
         let address = address(&realm).map_err(|text| refuse(Reason::BadChallenge, text))?;
         let service = self.server(&address, Role::TokenService, registry.trust());
         let mut query = realm.query().map(str::to_owned).unwrap_or_default();
@@ -114,10 +117,14 @@ impl Registries {
         let mut form = None;
         match credential {
             Some(credential) if !credential.identity_token.is_empty() => {
-                form = Some(self::form(bearer, scope, &[
-                    ("grant_type", "refresh_token"),
-                    ("refresh_token", &credential.identity_token),
-                ]));
+                form = Some(self::form(
+                    bearer,
+                    scope,
+                    &[
+                        ("grant_type", "refresh_token"),
+                        ("refresh_token", &credential.identity_token),
+                    ],
+                ));
             }
             Some(credential) => {
                 add(&mut query, "account", &credential.user);
@@ -127,7 +134,11 @@ impl Registries {
         }
         let mut question = Question {
             authorization: basic.as_ref(),
-            ..Question::get(format!("{}?{query}", realm.path()), Stage::Token, Kind::Token)
+            ..Question::get(
+                format!("{}?{query}", realm.path()),
+                Stage::Token,
+                Kind::Token,
+            )
         };
         if form.is_some() {
             question.path = realm.path().to_owned();
@@ -143,11 +154,15 @@ impl Registries {
             question.path = realm.path().to_owned();
             question.method = Method::POST;
             question.authorization = None;
-            question.form = Some(self::form(bearer, scope, &[
-                ("grant_type", "password"),
-                ("username", &credential.user),
-                ("password", &credential.password),
-            ]));
+            question.form = Some(self::form(
+                bearer,
+                scope,
+                &[
+                    ("grant_type", "password"),
+                    ("username", &credential.user),
+                    ("password", &credential.password),
+                ],
+            ));
             answer = self.ask(&service, "", &question).await?;
         }
         if answer.status != 200 {
@@ -274,7 +289,12 @@ fn granted(token: &str) -> Option<Vec<String>> {
     let bytes = URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok()?;
     let claims: Claims = serde_json::from_slice(&bytes).ok()?;
     let shown = claims.access.into_iter().take(8).map(|access| {
-        let text = format!("{}:{}:{}", access.kind, access.name, access.actions.join(","));
+        let text = format!(
+            "{}:{}:{}",
+            access.kind,
+            access.name,
+            access.actions.join(",")
+        );
         super::link::printable(&text)
     });
     Some(shown.collect())

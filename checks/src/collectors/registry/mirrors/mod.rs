@@ -79,7 +79,11 @@ pub(super) struct Place {
 }
 
 /// The places where an image is asked for, in their order, and mirrors that do not answer for its kind of reference.
-pub(super) fn places(rules: &[Rule], image: &ImageReference, in_clear: &[String]) -> (Vec<Place>, Vec<String>) {
+pub(super) fn places(
+    rules: &[Rule],
+    image: &ImageReference,
+    in_clear: &[String],
+) -> (Vec<Place>, Vec<String>) {
     let by_digest = image.digest.is_some();
     let mut found: Vec<(usize, &Rule)> = rules
         .iter()
@@ -93,11 +97,19 @@ pub(super) fn places(rules: &[Rule], image: &ImageReference, in_clear: &[String]
     let mut fallback = None;
     for (_, rule) in &found {
         let suits = |stand: &&Stand| if by_digest { stand.digests } else { stand.tags };
-        places.extend(rule.mirrors.iter().filter(suits).filter_map(|stand| place(stand, rule, image)));
+        places.extend(
+            rule.mirrors
+                .iter()
+                .filter(suits)
+                .filter_map(|stand| place(stand, rule, image)),
+        );
         let others = rule.mirrors.iter().filter(|stand| !suits(stand));
         skipped.extend(others.map(|stand| {
             let kind = if by_digest { "digests" } else { "tags" };
-            format!("the mirror {} does not answer for {kind} ({})", stand.address, rule.source)
+            format!(
+                "the mirror {} does not answer for {kind} ({})",
+                stand.address, rule.source
+            )
         }));
         never_source |= rule.never_source;
         fallback = fallback.or(rule.fallback.as_ref().map(|stand| (stand, *rule)));
@@ -129,7 +141,10 @@ fn place(stand: &Stand, rule: &Rule, image: &ImageReference) -> Option<Place> {
         Some(path) => {
             // What of the name the prefix does not cover comes after the mirror's own path.
             let (_, prefix_path) = rule.prefix.split_once('/').unwrap_or((&rule.prefix, ""));
-            let rest = image.repository.strip_prefix(prefix_path)?.trim_start_matches('/');
+            let rest = image
+                .repository
+                .strip_prefix(prefix_path)?
+                .trim_start_matches('/');
             let parts = [path.trim_matches('/'), rest];
             let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
             parts.join("/")
@@ -167,7 +182,11 @@ impl Rule {
         let shown = |stand: &Stand| {
             let path = stand.path.as_deref().unwrap_or_default();
             let root = stand.root.strip_suffix("/v2").unwrap_or(&stand.root);
-            format!("{}{root}{}{path}", stand.address, if path.is_empty() { "" } else { "/" })
+            format!(
+                "{}{root}{}{path}",
+                stand.address,
+                if path.is_empty() { "" } else { "/" }
+            )
         };
         Mirror {
             source: self.source.clone(),

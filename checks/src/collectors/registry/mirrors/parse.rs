@@ -234,7 +234,10 @@ pub(super) fn registries_conf(source: &str, text: &str) -> Vec<Rule> {
         }
     };
     let entries = table.get("registry").and_then(toml::Value::as_array);
-    let entries = entries.into_iter().flatten().filter_map(toml::Value::as_table);
+    let entries = entries
+        .into_iter()
+        .flatten()
+        .filter_map(toml::Value::as_table);
     entries.map(|entry| of_registry(source, entry)).collect()
 }
 
@@ -257,7 +260,11 @@ fn of_registry(source: &str, entry: &Table) -> Rule {
     };
     let digest_only = is(entry, "mirror-by-digest-only");
     let mirrors = entry.get("mirror").and_then(toml::Value::as_array);
-    for mirror in mirrors.into_iter().flatten().filter_map(toml::Value::as_table) {
+    for mirror in mirrors
+        .into_iter()
+        .flatten()
+        .filter_map(toml::Value::as_table)
+    {
         let location = text(mirror, "location");
         let Some(mut stand) = located(&location) else {
             rule.wrong(format!("{location:?} is no location of a mirror"));
@@ -269,7 +276,9 @@ fn of_registry(source: &str, entry: &Table) -> Rule {
         stand.trust.skip_verify = is(mirror, "insecure");
         rule.add(stand);
     }
-    if !location.is_empty() && (location != given || is(entry, "insecure")) && !given.starts_with('*')
+    if !location.is_empty()
+        && (location != given || is(entry, "insecure"))
+        && !given.starts_with('*')
         && let Some(mut stand) = located(&location)
     {
         stand.trust.skip_verify = is(entry, "insecure");
@@ -305,8 +314,14 @@ pub(super) fn k3s_registries(source: &str, text: &str) -> Vec<Rule> {
             prefix: prefix(registry),
             ..Rule::default()
         };
-        if mirror["rewrite"].as_object().is_some_and(|it| !it.is_empty()) {
-            rule.wrong("its rewrite is not applied here: repositories are asked for by their own names".to_owned());
+        if mirror["rewrite"]
+            .as_object()
+            .is_some_and(|it| !it.is_empty())
+        {
+            rule.wrong(
+                "its rewrite is not applied here: repositories are asked for by their own names"
+                    .to_owned(),
+            );
         }
         let endpoints = mirror["endpoint"].as_array().into_iter().flatten();
         for endpoint in endpoints.filter_map(Value::as_str) {
@@ -343,15 +358,31 @@ fn k3s_trust(configs: &Value, address: &str) -> TrustText {
     let tls = &configs[host]["tls"];
     TrustText {
         skip_verify: tls["insecure_skip_verify"].as_bool().unwrap_or_default(),
-        files: tls["ca_file"].as_str().map(str::to_owned).into_iter().collect(),
+        files: tls["ca_file"]
+            .as_str()
+            .map(str::to_owned)
+            .into_iter()
+            .collect(),
         roots: String::new(),
     }
 }
 
 /// The field of an OpenShift kind that holds its mirrors, and what they answer for.
 pub(super) const OPENSHIFT: [(&str, &str, &str, bool, bool); 3] = [
-    ("config.openshift.io/v1", "imagedigestmirrorsets", "imageDigestMirrors", false, true),
-    ("config.openshift.io/v1", "imagetagmirrorsets", "imageTagMirrors", true, false),
+    (
+        "config.openshift.io/v1",
+        "imagedigestmirrorsets",
+        "imageDigestMirrors",
+        false,
+        true,
+    ),
+    (
+        "config.openshift.io/v1",
+        "imagetagmirrorsets",
+        "imageTagMirrors",
+        true,
+        false,
+    ),
     (
         "operator.openshift.io/v1alpha1",
         "imagecontentsourcepolicies",

@@ -6,8 +6,8 @@ use bundle::collected::registry::Unread;
 
 use super::parse::{self, LONGEST, OPENSHIFT};
 use super::{Rule, Stand};
-use crate::collector::CollectError;
 use crate::cluster::Cluster;
+use crate::collector::CollectError;
 use crate::host::{Host, HostError};
 
 /// Files in a folder that are looked at.
@@ -24,10 +24,7 @@ const CONTAINERD: [(&str, &str); 4] = [
         "/var/lib/rancher/rke2/agent/etc/containerd/config.toml",
         "/var/lib/rancher/rke2/agent/etc/containerd/certs.d",
     ),
-    (
-        "/etc/k0s/containerd.toml",
-        "/etc/k0s/containerd.d/certs.d",
-    ),
+    ("/etc/k0s/containerd.toml", "/etc/k0s/containerd.d/certs.d"),
 ];
 
 const REGISTRIES_CONF: &str = "/etc/containers/registries.conf";
@@ -54,7 +51,10 @@ pub(in crate::collectors::registry) async fn of_machine(
             match parse::containerd_config(&text) {
                 Ok((given, old)) => {
                     if old {
-                        machine.tell(config, "its mirrors of the old form (registry.mirrors) are not read");
+                        machine.tell(
+                            config,
+                            "its mirrors of the old form (registry.mirrors) are not read",
+                        );
                     }
                     if !given.is_empty() {
                         folders = given;
@@ -118,13 +118,18 @@ impl Machine<'_> {
 
     /// The first of the names under which containerd keeps a registry; the last is for all that have none.
     async fn hosts(&mut self, folder: &str, registry: &str) {
-        let with_port = registry.rsplit_once(':').map(|(name, port)| format!("{name}_{port}_"));
-        let names = with_port.into_iter().chain([registry.to_owned(), "_default".to_owned()]);
+        let with_port = registry
+            .rsplit_once(':')
+            .map(|(name, port)| format!("{name}_{port}_"));
+        let names = with_port
+            .into_iter()
+            .chain([registry.to_owned(), "_default".to_owned()]);
         for name in names {
             let own = format!("{folder}/{name}");
             let file = format!("{own}/hosts.toml");
             if let Some(text) = self.text(&file).await {
-                self.rules.push(parse::hosts_toml(&file, registry, &own, &text));
+                self.rules
+                    .push(parse::hosts_toml(&file, registry, &own, &text));
                 return;
             }
             // The old form: certificates alone.
@@ -135,7 +140,12 @@ impl Machine<'_> {
                 .map(|name| format!("{own}/{name}"))
                 .collect();
             if !roots.is_empty() {
-                let mut rule = parse::hosts_toml(&own, registry, &own, &format!("server = \"https://{registry}\""));
+                let mut rule = parse::hosts_toml(
+                    &own,
+                    registry,
+                    &own,
+                    &format!("server = \"https://{registry}\""),
+                );
                 if let Some(Stand { trust, .. }) = &mut rule.fallback {
                     trust.files = roots;
                 }
@@ -147,14 +157,22 @@ impl Machine<'_> {
 
     async fn registries_conf(&mut self) {
         let mut files = vec![REGISTRIES_CONF.to_owned()];
-        let further = self.host.names(REGISTRIES_FOLDER, MOST).await.unwrap_or_default();
+        let further = self
+            .host
+            .names(REGISTRIES_FOLDER, MOST)
+            .await
+            .unwrap_or_default();
         let further = further.iter().filter(|name| name.ends_with(".conf"));
         files.extend(further.map(|name| format!("{REGISTRIES_FOLDER}/{name}")));
         for file in files {
             if let Some(text) = self.text(&file).await {
                 let rules = parse::registries_conf(&file, &text);
                 // A later file takes the place of an earlier one for the same prefix.
-                self.rules.retain(|old| !rules.iter().any(|new| new.prefix == old.prefix && old.source.starts_with("/etc/containers")));
+                self.rules.retain(|old| {
+                    !rules.iter().any(|new| {
+                        new.prefix == old.prefix && old.source.starts_with("/etc/containers")
+                    })
+                });
                 self.rules.extend(rules);
             }
         }
@@ -202,14 +220,18 @@ pub(in crate::collectors::registry) async fn of_cluster(
                 match parse::openshift(plural, object.bytes) {
                     Ok(found) => rules.extend(found),
                     Err(problem) => {
-                        return Err(CollectError::Failed(format!("{plural} {}: {problem}", object.name)));
+                        return Err(CollectError::Failed(format!(
+                            "{plural} {}: {problem}",
+                            object.name
+                        )));
                     }
                 }
                 Ok(())
             })
             .await;
         if let Err(error) = listed {
-            let is_absent = matches!(&error, crate::cluster::ListError::Api(error) if error.is_absent());
+            let is_absent =
+                matches!(&error, crate::cluster::ListError::Api(error) if error.is_absent());
             if !is_absent {
                 unread.push(Unread {
                     what: plural.to_owned(),
@@ -220,4 +242,3 @@ pub(in crate::collectors::registry) async fn of_cluster(
     }
     rules
 }
-

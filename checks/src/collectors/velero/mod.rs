@@ -19,6 +19,10 @@ use crate::collector::{
 };
 use crate::fingerprint::{Facts, Salt};
 
+mod locations;
+
+use locations::Secrets;
+
 /// The registry row.
 pub(super) const KIND: CollectorKind = CollectorKind {
     name: "velero",
@@ -43,6 +47,10 @@ format, its profiles, which settings they have, how long the values are, in clas
 looks (empty, with blanks). Never a value, nor a part of one. With it `veleroHealth` says why a storage location
 is not available. Velero's objects are collected by `clusterResources`.
 
+Of the storage locations in S3 that Velero calls unavailable and whose credentials are in one of these Secrets, four at
+most: the reading part of the collector `s3`, asked from here with the location's own endpoint, bucket, region and keys,
+each for half a minute. `askStorage: false` leaves that out.
+
 Without `secrets` it is `cloud-credentials`, the name that Velero's and KOTS' installers give; a location with another one
 has it under `spec.credential.name`.
 
@@ -50,10 +58,12 @@ has it under `spec.credential.name`.
 
 - `velero/credentials/<namespace>/<name>.json`: `namespace`, `name`, `exists`, `files`. It is written for a Secret that is
   not there, too.
+- `velero/locations/<namespace>/<location>.json`, as the collector `s3` writes it
 
 # Permissions
 
 - get secrets, these names, in the namespace
+- list backupstoragelocations.velero.io in the namespace
 
 # Example
 
@@ -66,12 +76,14 @@ velero:
 
 /// Where Velero is, and whose shape is wanted.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct Config {
     /// Velero's namespace.
     namespace: String,
     /// The names of the Secrets.
     secrets: Vec<String>,
+    /// Whether storage locations that are unavailable are asked why.
+    ask_storage: bool,
 }
 
 impl Default for Config {
@@ -79,6 +91,7 @@ impl Default for Config {
         Self {
             namespace: "velero".to_owned(),
             secrets: vec!["cloud-credentials".to_owned()],
+            ask_storage: true,
         }
     }
 }
@@ -103,16 +116,26 @@ impl Collector for Velero {
     }
 
     fn permissions(&self, _namespace: Option<&str>) -> Vec<Permission> {
-        let names = self.config.secrets.iter();
-        names
-            .map(|name| Permission {
-                verb: "get",
-                group: String::new(),
-                resource: "secrets".to_owned(),
+        let mut permissions = self.of_secrets();
+        if self.config.ask_storage {
+            permissions.push(Permission {
+                verb: "list",
+                group: "velero.io".to_owned(),
+                resource: "backupstoragelocations".to_owned(),
                 namespace: Some(self.config.namespace.clone()),
-                name: Some(name.clone()),
-            })
-            .collect()
+                name: None,
+            });
+        }
+        permissions
+    }
+
+    /// Without the locations the shapes are of use.
+    fn required(&self, _namespace: Option<&str>) -> Vec<Permission> {
+        if self.degrades() {
+            Vec::new()
+        } else {
+            self.of_secrets()
+        }
     }
 
     fn degrades(&self) -> bool {
@@ -121,12 +144,17 @@ impl Collector for Velero {
 
     fn files(&self, _namespace: Option<&str>) -> Vec<String> {
         let paths = self.config.secrets.iter().map(|name| self.path(name));
-        paths.flat_map(|path| path.map(String::from)).collect()
+        let mut files: Vec<String> = paths.flat_map(|path| path.map(String::from)).collect();
+        if self.config.ask_storage {
+            files.push(format!("velero/locations/{}/*.json", self.config.namespace));
+        }
+        files
     }
 
     async fn collect(&self, context: &Context, output: &Output) -> Result<(), CollectError> {
         let cluster = context.cluster()?;
         let namespace = &self.config.namespace;
+        let mut secrets = Secrets::new();
         for name in &self.config.secrets {
             let file = self.path(name)?;
             let path = format!(
@@ -141,8 +169,12 @@ impl Collector for Velero {
                 files: files.unwrap_or_default(),
             };
             match cluster.document(&path, &[]).await {
-                Ok(object) => match files(&context.salt, name, &object) {
-                    Ok(files) => output.json(&file, &secret(Some(files)))?,
+                Ok(object) => match data(name, &object) {
+                    Ok(data) => {
+                        let files = files(&context.salt, &data);
+                        output.json(&file, &secret(Some(files)))?;
+                        secrets.insert(name.clone(), data);
+                    }
                     Err(reason) => output.gap(file.as_str(), GapReason::Malformed, reason),
                 },
                 Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => {
@@ -151,39 +183,62 @@ impl Collector for Velero {
                 Err(error) => output.gap(file.as_str(), error.gap_reason(), &error),
             }
         }
+        if self.config.ask_storage && !secrets.is_empty() {
+            self.ask_locations(&secrets, context, output).await?;
+        }
         Ok(())
     }
 }
 
 impl Velero {
+    fn of_secrets(&self) -> Vec<Permission> {
+        let names = self.config.secrets.iter();
+        names
+            .map(|name| Permission {
+                verb: "get",
+                group: String::new(),
+                resource: "secrets".to_owned(),
+                namespace: Some(self.config.namespace.clone()),
+                name: Some(name.clone()),
+            })
+            .collect()
+    }
+
     fn path(&self, name: &str) -> Result<BundlePath, CollectError> {
         let path = BundlePath::join(["velero", "credentials", &self.config.namespace, name])?;
         Ok(BundlePath::new(format!("{path}.json"))?)
     }
 }
 
-/// What is told of each key. The error shows nothing of the Secret.
-fn files(salt: &Salt, name: &str, object: &[u8]) -> Result<Vec<File>, String> {
+/// The data of a Secret. The error shows nothing of it.
+fn data(name: &str, object: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
     let object: Object =
         serde_json::from_slice(object).map_err(|_| format!("Secret {name} is malformed"))?;
     let data = object.data.unwrap_or_default();
     data.into_iter()
-        .map(|(key, encoded)| {
-            let value = STANDARD
-                .decode(encoded)
-                .map_err(|_| format!("Secret {name} is malformed: {key} is not base64"))?;
+        .map(|(key, encoded)| match STANDARD.decode(encoded) {
+            Ok(value) => Ok((key, value)),
+            Err(_) => Err(format!("Secret {name} is malformed: {key} is not base64")),
+        })
+        .collect()
+}
+
+/// What is told of each key.
+fn files(salt: &Salt, data: &BTreeMap<String, Vec<u8>>) -> Vec<File> {
+    data.iter()
+        .map(|(key, value)| {
             let Facts {
                 length_class,
                 fingerprint,
-            } = salt.facts(&value);
-            let (format, profiles) = looks(salt, &value);
-            Ok(File {
-                key,
+            } = salt.facts(value);
+            let (format, profiles) = looks(salt, value);
+            File {
+                key: key.clone(),
                 length_class: length_class.to_owned(),
                 fingerprint,
                 format,
                 profiles,
-            })
+            }
         })
         .collect()
 }

@@ -1,0 +1,561 @@
+//! Every manifest, index child, configuration and layer: present, right, and what it says of others true.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+
+use bundle::collected::image_bundle::{Blob, Descriptor, Document, Platform};
+
+use super::model::{Blobs, Image, Links, Place, Top};
+use super::platforms::Required;
+
+/// How deep indexes lie in indexes.
+const MAX_DEPTH: usize = 8;
+
+/// `{}`, the configuration of what has none.
+const EMPTY_CONFIG: &str =
+    "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+
+const INDEXES: [&str; 2] = [
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+];
+const MANIFESTS: [&str; 2] = [
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+];
+const CONFIGS: [&str; 2] = [
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.docker.container.image.v1+json",
+];
+/// Layers, and the compression that each says.
+const LAYERS: [(&str, &str); 10] = [
+    ("application/vnd.oci.image.layer.v1.tar", ""),
+    ("application/vnd.oci.image.layer.v1.tar+gzip", "gzip"),
+    ("application/vnd.oci.image.layer.v1.tar+zstd", "zstd"),
+    ("application/vnd.oci.image.layer.nondistributable.v1.tar", ""),
+    ("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", "gzip"),
+    ("application/vnd.oci.image.layer.nondistributable.v1.tar+zstd", "zstd"),
+    ("application/vnd.docker.image.rootfs.diff.tar", ""),
+    ("application/vnd.docker.image.rootfs.diff.tar.gzip", "gzip"),
+    ("application/vnd.docker.image.rootfs.diff.tar.zstd", "zstd"),
+    ("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", "gzip"),
+];
+
+/// A kind of hole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Hole {
+    /// What `savedImages` names is not there.
+    Image,
+    /// A manifest or an index.
+    Manifest,
+    /// A child of an index that no node here asks for.
+    OtherPlatform,
+    /// A configuration or a layer.
+    Blob,
+    /// The archive ends inside it.
+    Cut,
+    /// What is there is something else.
+    Digest,
+    /// A link without which a registry does not serve it.
+    Link,
+    /// A document that cannot be read, or is of another kind.
+    Document,
+    /// A layer that is not what the configuration says.
+    DiffId,
+    /// A media type that nobody knows.
+    MediaType,
+    /// An index and a configuration that name different platforms.
+    Platform,
+}
+
+/// What is wrong, and with which images.
+#[derive(Debug, Default)]
+pub(super) struct Holes(BTreeMap<(Hole, String), BTreeSet<String>>);
+
+impl Holes {
+    pub(super) fn of(&self, kind: Hole) -> impl Iterator<Item = (&str, &BTreeSet<String>)> {
+        self.0
+            .iter()
+            .filter(move |((of, _), _)| *of == kind)
+            .map(|((_, what), images)| (what.as_str(), images))
+    }
+
+    fn add(&mut self, kind: Hole, what: &str, image: &str) {
+        self.0
+            .entry((kind, what.to_owned()))
+            .or_default()
+            .insert(image.to_owned());
+    }
+
+    /// Names of images with a hole that keeps them from being pulled or pushed.
+    pub(super) fn broken(&self) -> BTreeSet<&str> {
+        let harmless = [Hole::OtherPlatform, Hole::MediaType, Hole::Platform];
+        self.0
+            .iter()
+            .filter(|((kind, _), _)| !harmless.contains(kind))
+            .flat_map(|(_, images)| images.iter().map(String::as_str))
+            .collect()
+    }
+}
+
+/// A manifest that can run, or an artifact.
+#[derive(Debug, Clone)]
+pub(super) struct Leaf {
+    /// Where it runs; nothing for an artifact and where nobody knows.
+    pub(super) platform: Option<Platform>,
+    /// Digests and sizes of what a node fetches: manifest, configuration and layers.
+    pub(super) blobs: Vec<(String, u64)>,
+    /// `diff_id`s and sizes of what it unpacks.
+    pub(super) unpacked: Vec<(String, u64)>,
+}
+
+/// What is below a digest.
+#[derive(Debug, Default)]
+struct Node {
+    problems: Vec<(Hole, String)>,
+    leaves: Vec<Leaf>,
+    /// Digests and sizes of all of it.
+    blobs: Vec<(String, u64)>,
+}
+
+/// What was found of all images.
+pub(super) struct Contents {
+    pub(super) holes: Holes,
+    /// What can run of each image, in the order of the images.
+    pub(super) leaves: Vec<Vec<Leaf>>,
+    /// Digests and sizes of everything that images lead to.
+    pub(super) blobs: BTreeMap<String, u64>,
+    /// Layers that may be fetched from elsewhere and are not here.
+    pub(super) foreign: BTreeSet<String>,
+    /// Layers whose `diff_id` was not compared.
+    pub(super) not_compared: usize,
+}
+
+/// What the walk needs to know.
+pub(super) struct Walk<'a> {
+    blobs: Blobs<'a>,
+    required: &'a Required,
+    /// Whether every child must be there: KOTS copies all of them.
+    copies_all: bool,
+    /// By store, repository and digest.
+    known: HashMap<[String; 3], Rc<Node>>,
+    foreign: BTreeSet<String>,
+    not_compared: BTreeSet<String>,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(blobs: Blobs<'a>, required: &'a Required, copies_all: bool) -> Self {
+        Self {
+            blobs,
+            required,
+            copies_all,
+            known: HashMap::new(),
+            foreign: BTreeSet::new(),
+            not_compared: BTreeSet::new(),
+        }
+    }
+
+    /// Goes through all images.
+    pub(super) fn run(mut self, images: &[Image<'a>]) -> Contents {
+        let mut holes = Holes::default();
+        let mut leaves = Vec::new();
+        let mut blobs = BTreeMap::new();
+        for image in images {
+            let node = match &image.top {
+                Top::Absent(why) => {
+                    holes.add(Hole::Image, why, &image.name);
+                    leaves.push(Vec::new());
+                    continue;
+                }
+                Top::Digest(top) => self.manifest(image.place, top, &mut Vec::new()),
+                Top::Docker(docker) => Rc::new(self.docker(image.place, docker)),
+            };
+            for (kind, what) in &node.problems {
+                holes.add(*kind, what, &image.name);
+            }
+            blobs.extend(node.blobs.iter().cloned());
+            leaves.push(node.leaves.clone());
+        }
+        Contents {
+            holes,
+            leaves,
+            blobs,
+            foreign: self.foreign,
+            not_compared: self.not_compared.len(),
+        }
+    }
+
+    /// A manifest or an index, with everything below it.
+    fn manifest(
+        &mut self,
+        place: Place<'a>,
+        descriptor: &Descriptor,
+        above: &mut Vec<String>,
+    ) -> Rc<Node> {
+        let repository = place.repository.map_or("", |(name, _)| name);
+        let key = [place.root, repository, &descriptor.digest].map(str::to_owned);
+        if let Some(known) = self.known.get(&key) {
+            return Rc::clone(known);
+        }
+        let mut node = Node::default();
+        if above.len() >= MAX_DEPTH || above.contains(&descriptor.digest) {
+            node.problems.push((
+                Hole::Document,
+                format!("indexes lie more than {MAX_DEPTH} deep in each other at {}", descriptor.digest),
+            ));
+            return Rc::new(node);
+        }
+        let what = named("manifest", descriptor);
+        match self.blobs.get(place, &descriptor.digest) {
+            None if descriptor.data_digest == descriptor.digest => {}
+            None => node.problems.push((Hole::Manifest, format!("{what} is missing"))),
+            Some(blob) => {
+                if !self.blobs.is_linked(place, &descriptor.digest, Links::Manifests) {
+                    node.problems.push((
+                        Hole::Link,
+                        format!("{what} has no link in _manifests/revisions"),
+                    ));
+                }
+                let size = (descriptor.size > 0).then_some(descriptor.size);
+                node.problems.extend(wrong(&what, &descriptor.digest, size, blob));
+                node.blobs.push((descriptor.digest.clone(), blob.size));
+                above.push(descriptor.digest.clone());
+                self.document(place, descriptor, &what, blob, above, &mut node);
+                above.pop();
+            }
+        }
+        let node = Rc::new(node);
+        self.known.insert(key, Rc::clone(&node));
+        node
+    }
+
+    fn document(
+        &mut self,
+        place: Place<'a>,
+        descriptor: &Descriptor,
+        what: &str,
+        blob: &'a Blob,
+        above: &mut Vec<String>,
+        node: &mut Node,
+    ) {
+        match &blob.document {
+            Some(Document::Index { media_type, manifests }) => {
+                media(node, what, &descriptor.media_type, media_type, &INDEXES);
+                for child in manifests {
+                    self.child(place, child, above, node);
+                }
+            }
+            Some(Document::Manifest { media_type, artifact_type, config, layers }) => {
+                media(node, what, &descriptor.media_type, media_type, &MANIFESTS);
+                let is_image = artifact_type.is_empty() && CONFIGS.contains(&config.media_type.as_str());
+                let leaf = self.leaf(place, descriptor, blob, is_image, config, layers, node);
+                node.leaves.push(leaf);
+            }
+            Some(Document::Schema1) => node.problems.push((
+                Hole::Document,
+                format!("{what} is a manifest of schema 1, which runtimes no longer pull"),
+            )),
+            Some(Document::Unreadable { reason }) => node
+                .problems
+                .push((Hole::Document, format!("{what} cannot be read: {reason}"))),
+            Some(Document::Config { .. }) | None => {
+                // Where its digest is wrong, that is said and enough.
+                if blob.digest == descriptor.digest {
+                    node.problems
+                        .push((Hole::Document, format!("{what} is neither a manifest nor an index")));
+                }
+            }
+        }
+    }
+
+    /// A child of an index.
+    fn child(&mut self, place: Place<'a>, child: &Descriptor, above: &mut Vec<String>, node: &mut Node) {
+        let is_attestation = child.reference_type == "attestation-manifest";
+        let is_known = child.platform.as_ref().is_some_and(|platform| !platform.is_unknown());
+        let is_wanted = self.copies_all
+            || match &child.platform {
+                Some(platform) if is_known => self.required.wants(platform),
+                _ => !is_attestation,
+            };
+        let is_there = self.blobs.get(place, &child.digest).is_some();
+        if !is_there && !is_wanted {
+            if !is_attestation {
+                let what = named("manifest", child);
+                node.problems
+                    .push((Hole::OtherPlatform, format!("{what} is missing")));
+            }
+            return;
+        }
+        let below = self.manifest(place, child, above);
+        node.problems.extend(below.problems.iter().cloned());
+        node.blobs.extend(below.blobs.iter().cloned());
+        if is_attestation {
+            return;
+        }
+        for leaf in &below.leaves {
+            if let (Some(said), Some(is)) = (child.platform.as_ref().filter(|_| is_known), &leaf.platform)
+                && (said.architecture != is.architecture || said.os != is.os)
+            {
+                node.problems.push((
+                    Hole::Platform,
+                    format!("{} is said to be for {said}, its configuration says {is}", child.digest),
+                ));
+            }
+            node.leaves.push(leaf.clone());
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one manifest")]
+    fn leaf(
+        &mut self,
+        place: Place<'a>,
+        descriptor: &Descriptor,
+        manifest: &Blob,
+        is_image: bool,
+        config: &Descriptor,
+        layers: &[Descriptor],
+        node: &mut Node,
+    ) -> Leaf {
+        let mut leaf = Leaf {
+            platform: None,
+            blobs: vec![(descriptor.digest.clone(), manifest.size)],
+            unpacked: Vec::new(),
+        };
+        let what = format!("configuration {}", config.digest);
+        let document = match self.content(place, &what, config, node) {
+            Some(blob) => {
+                leaf.blobs.push((config.digest.clone(), blob.size));
+                blob.document.as_ref()
+            }
+            None => None,
+        };
+        let diff_ids = match document {
+            Some(Document::Config { platform, diff_ids }) if is_image => {
+                leaf.platform = Some(platform.clone());
+                Some(diff_ids)
+            }
+            Some(Document::Unreadable { reason }) if is_image => {
+                node.problems.push((Hole::Document, format!("{what} cannot be read: {reason}")));
+                None
+            }
+            _ => None,
+        };
+        if let Some(diff_ids) = diff_ids
+            && diff_ids.len() != layers.len()
+        {
+            node.problems.push((
+                Hole::DiffId,
+                format!("{what} names {} layers, the manifest {}", diff_ids.len(), layers.len()),
+            ));
+        }
+        for (index, layer) in layers.iter().enumerate() {
+            let what = format!("layer {}", layer.digest);
+            if is_image {
+                media_of_layer(node, &what, layer, self.blobs.get(place, &layer.digest));
+            }
+            let Some(blob) = self.content(place, &what, layer, node) else {
+                continue;
+            };
+            leaf.blobs.push((layer.digest.clone(), blob.size));
+            // What is not the layer need not unpack to it.
+            if is_image && wrong(&what, &layer.digest, Some(layer.size), blob).is_none() {
+                let diff_id = diff_ids.and_then(|ids| ids.get(index));
+                self.diff_id(&what, blob, diff_id.map(String::as_str), node, &mut leaf);
+            }
+        }
+        leaf
+    }
+
+    /// A configuration or a layer; nothing where it is not there.
+    fn content(
+        &mut self,
+        place: Place<'a>,
+        what: &str,
+        descriptor: &Descriptor,
+        node: &mut Node,
+    ) -> Option<&'a Blob> {
+        let digest = &descriptor.digest;
+        let Some(blob) = self.blobs.get(place, digest) else {
+            if descriptor.foreign {
+                self.foreign.insert(digest.clone());
+            } else if descriptor.data_digest != *digest && digest != EMPTY_CONFIG {
+                node.problems.push((Hole::Blob, format!("{what} is missing")));
+            }
+            return None;
+        };
+        if !self.blobs.is_linked(place, digest, Links::Layers) {
+            node.problems
+                .push((Hole::Link, format!("{what} has no link in _layers")));
+        }
+        node.problems.extend(wrong(what, digest, Some(descriptor.size), blob));
+        node.blobs.push((digest.clone(), blob.size));
+        Some(blob)
+    }
+
+    fn diff_id(
+        &mut self,
+        what: &str,
+        blob: &Blob,
+        expected: Option<&str>,
+        node: &mut Node,
+        leaf: &mut Leaf,
+    ) {
+        let (size, digest) = match &blob.unpacked {
+            Some(unpacked) if !unpacked.error.is_empty() => {
+                node.problems
+                    .push((Hole::DiffId, format!("{what} does not unpack: {}", unpacked.error)));
+                return;
+            }
+            Some(unpacked) => (unpacked.size, &unpacked.digest),
+            None if blob.compression.is_empty() => (blob.size, &blob.digest),
+            None => {
+                self.not_compared.insert(what.to_owned());
+                return;
+            }
+        };
+        leaf.unpacked.push((digest.clone(), size));
+        let Some(expected) = expected else { return };
+        if expected.split(':').next() != digest.split(':').next() {
+            self.not_compared.insert(what.to_owned());
+        } else if digest != expected {
+            node.problems.push((
+                Hole::DiffId,
+                format!("{what} unpacks to {digest}, the configuration says {expected}"),
+            ));
+        }
+    }
+
+    /// An image of `docker save`.
+    fn docker(&mut self, place: Place<'a>, image: &bundle::collected::image_bundle::DockerImage) -> Node {
+        let mut node = Node::default();
+        let mut leaf = Leaf {
+            platform: None,
+            blobs: Vec::new(),
+            unpacked: Vec::new(),
+        };
+        let what = format!("configuration {}", image.config);
+        let mut diff_ids = None;
+        match self.blobs.get(place, &image.config) {
+            None => node.problems.push((Hole::Blob, format!("{what} is missing"))),
+            Some(blob) => {
+                // Its name is its digest, in both forms.
+                let hex = image.config.trim_start_matches("sha256:").trim_end_matches(".json");
+                let hex = hex.rsplit('/').next().unwrap_or_default();
+                let digest = format!("sha256:{hex}");
+                if syntax::image_reference::is_digest(&digest) {
+                    node.problems.extend(wrong(&what, &digest, None, blob));
+                }
+                node.blobs.push((blob.digest.clone(), blob.size));
+                leaf.blobs.push((blob.digest.clone(), blob.size));
+                match &blob.document {
+                    Some(Document::Config { platform, diff_ids: ids }) => {
+                        leaf.platform = Some(platform.clone());
+                        diff_ids = Some(ids);
+                    }
+                    _ => node
+                        .problems
+                        .push((Hole::Document, format!("{what} cannot be read as one"))),
+                }
+            }
+        }
+        if let Some(diff_ids) = diff_ids
+            && diff_ids.len() != image.layers.len()
+        {
+            node.problems.push((
+                Hole::DiffId,
+                format!("{what} names {} layers, manifest.json {}", diff_ids.len(), image.layers.len()),
+            ));
+        }
+        for (index, key) in image.layers.iter().enumerate() {
+            let what = format!("layer {key}");
+            let Some(blob) = self.blobs.get(place, key) else {
+                node.problems.push((Hole::Blob, format!("{what} is missing")));
+                continue;
+            };
+            node.blobs.push((blob.digest.clone(), blob.size));
+            leaf.blobs.push((blob.digest.clone(), blob.size));
+            // A name that is a digest is one to be kept; other names say nothing.
+            let digest = if syntax::image_reference::is_digest(key) {
+                key
+            } else {
+                &blob.digest
+            };
+            if let Some(problem) = wrong(&what, digest, None, blob) {
+                node.problems.push(problem);
+                continue;
+            }
+            let diff_id = diff_ids.and_then(|ids| ids.get(index));
+            self.diff_id(&what, blob, diff_id.map(String::as_str), &mut node, &mut leaf);
+        }
+        node.leaves.push(leaf);
+        node
+    }
+}
+
+/// What is wrong with a content of this name.
+fn wrong(what: &str, digest: &str, size: Option<u64>, blob: &Blob) -> Option<(Hole, String)> {
+    if !blob.cut.is_empty() {
+        return Some((Hole::Cut, format!("{what} ends {}", blob.cut)));
+    }
+    match size {
+        Some(size) if blob.size != size => {
+            return Some((
+                Hole::Digest,
+                format!("{what} has {} bytes, its descriptor says {size}", blob.size),
+            ));
+        }
+        _ => {}
+    }
+    (blob.digest != digest).then(|| {
+        (
+            Hole::Digest,
+            format!("{what} is damaged: what is there has {}", blob.digest),
+        )
+    })
+}
+
+fn named(kind: &str, descriptor: &Descriptor) -> String {
+    match &descriptor.platform {
+        Some(platform) if !platform.is_unknown() => {
+            format!("{platform} {kind} {}", descriptor.digest)
+        }
+        _ => format!("{kind} {}", descriptor.digest),
+    }
+}
+
+/// Compares the media type that a descriptor says, that a document says, and those that there are.
+fn media(node: &mut Node, what: &str, said: &str, own: &str, known: &[&str]) {
+    for media_type in [said, own] {
+        if !media_type.is_empty() && !known.contains(&media_type) {
+            node.problems.push((
+                Hole::MediaType,
+                format!("{what} is said to be {media_type:?}, which it is not"),
+            ));
+            return;
+        }
+    }
+}
+
+fn media_of_layer(node: &mut Node, what: &str, layer: &Descriptor, blob: Option<&Blob>) {
+    let media_type = &layer.media_type;
+    match LAYERS.iter().find(|(name, _)| name == media_type) {
+        None => node
+            .problems
+            .push((Hole::MediaType, format!("{what} has the unknown media type {media_type:?}"))),
+        Some((_, compression)) => {
+            if let Some(blob) = blob
+                && blob.compression != *compression
+                && blob.digest == layer.digest
+            {
+                let is = match blob.compression.as_str() {
+                    "" => "not compressed",
+                    compression => compression,
+                };
+                node.problems.push((
+                    Hole::MediaType,
+                    format!("{what} is said to be {media_type:?} and is {is}"),
+                ));
+            }
+        }
+    }
+}

@@ -1,0 +1,529 @@
+//! One result for each claim.
+
+use bundle::collected::s3::{Cleanup, Link, Outcome, Reason, Step, Style, Way};
+
+use super::Case;
+use crate::document::counted;
+use crate::finding::{Finding, Judgement, NotEvaluated, Verdict};
+use crate::s3::{broken, name, remedy, why};
+
+/// From which difference of clocks on there is a warning: a third of what is refused.
+const SKEW_WARNS: i64 = 5 * 60;
+/// From which servers refuse (`RequestTimeTooSkewed`).
+const SKEW_FAILS: i64 = 15 * 60;
+
+impl Case<'_> {
+    pub(super) fn claims(&self) -> Judgement {
+        let mut judgement = Judgement::default();
+        judgement.add(self.chain());
+        let more = [
+            self.clock(),
+            self.signatures(),
+            self.anonymous(),
+            self.verification(),
+            self.health(),
+            self.settings(),
+            self.leftovers(),
+        ];
+        judgement.findings.extend(more.into_iter().flatten());
+        for part in self.foreign() {
+            judgement.add(part);
+        }
+        if self.config.immutable {
+            judgement.add(self.immutable());
+        }
+        if self.report.writes.as_ref().is_some_and(|it| !it.allowed) {
+            judgement.add(Err(NotEvaluated::Unknown(
+                "writes not allowed: the spec wants them, and the run had no --allow-writes, so that only reading was tried".to_owned(),
+            )));
+        }
+        judgement
+    }
+
+    fn finding(&self, claim: &str, title: &str, verdict: Verdict, message: String) -> Finding {
+        Finding {
+            id: claim.to_owned(),
+            title: title.to_owned(),
+            verdict: Some(verdict),
+            message,
+            observed: self.observed(),
+            ..Finding::default()
+        }
+    }
+
+    /// What was read, and where.
+    pub(super) fn observed(&self) -> String {
+        let what = match broken(self.report) {
+            Some((step, failure)) if failure.code.is_empty() => {
+                format!("{} broke", name(step.link))
+            }
+            Some((step, failure)) => format!("{} broke: {}", name(step.link), failure.code),
+            None => {
+                let passed = self.outcomes(Outcome::Passed);
+                format!("{} held", counted(passed as u64, "link"))
+            }
+        };
+        format!("{what} ({})", self.path)
+    }
+
+    fn outcomes(&self, outcome: Outcome) -> usize {
+        let steps = self.report.steps.iter();
+        steps.filter(|step| step.outcome == outcome).count()
+    }
+
+    /// What to do about the link that broke; empty where none did.
+    pub(super) fn remedy(&self) -> String {
+        broken(self.report).map_or_else(String::new, |(step, failure)| {
+            remedy(self.report, step, &failure)
+        })
+    }
+
+    fn place(&self) -> String {
+        let target = &self.report.target;
+        match (target.bucket.as_str(), target.endpoint.as_str()) {
+            ("", _) => "The object storage".to_owned(),
+            (bucket, "") => format!("Bucket {bucket}"),
+            (bucket, endpoint) => format!("Bucket {bucket} at {endpoint}"),
+        }
+    }
+
+    fn chain(&self) -> Result<Finding, NotEvaluated> {
+        let Some((step, failure)) = broken(self.report) else {
+            if self.outcomes(Outcome::Passed) == 0 {
+                return Err(NotEvaluated::Unknown(format!(
+                    "no link was tried ({})",
+                    self.path
+                )));
+            }
+            return Ok(self.finding("", "", Verdict::Pass, self.holding()));
+        };
+        let message = format!("{} cannot be used: {}.", self.place(), why(step, &failure));
+        let remedy = remedy(self.report, step, &failure);
+        if matches!(failure.reason, Reason::Deadline | Reason::SecretUnread) {
+            return Err(NotEvaluated::Unknown(format!(
+                "{message} {remedy} ({})",
+                self.path
+            )));
+        }
+        let message = if step.link >= Link::List {
+            // What is let in and fails at one thing is used all the same.
+            let message = format!(
+                "{} can be used in part: {}.",
+                self.place(),
+                why(step, &failure)
+            );
+            format!("{message}{}", self.others(step))
+        } else {
+            let after = self.outcomes(Outcome::NotReached);
+            let rest = if after == 0 {
+                String::new()
+            } else {
+                format!(" {} not reached.", counted(after as u64, "later link"))
+            };
+            format!("{message}{rest}")
+        };
+        let finding = self.finding("", "", Verdict::Fail, message);
+        Ok(finding.with_remedy(remedy))
+    }
+
+    /// What else failed.
+    fn others(&self, first: &Step) -> String {
+        let steps = self.report.steps.iter();
+        let failed: Vec<&str> = steps
+            .filter(|step| step.outcome == Outcome::Failed && step.link != first.link)
+            .map(|step| name(step.link))
+            .collect();
+        if failed.is_empty() {
+            String::new()
+        } else {
+            format!(" The same run also failed at: {}.", failed.join(", "))
+        }
+    }
+
+    fn holding(&self) -> String {
+        let report = self.report;
+        let server = report.server.as_ref().map_or("", |it| it.kind.as_str());
+        let server = if server.is_empty() {
+            String::new()
+        } else {
+            format!(" ({server})")
+        };
+        let works: Vec<&str> = report
+            .addressing
+            .iter()
+            .filter(|it| it.works)
+            .map(|it| match it.style {
+                Style::Path => "in the path",
+                Style::VirtualHost => "in the name",
+            })
+            .collect();
+        let held: Vec<&str> = report
+            .steps
+            .iter()
+            .filter(|step| step.outcome == Outcome::Passed)
+            .map(|step| name(step.link))
+            .collect();
+        let styles = if works.is_empty() {
+            String::new()
+        } else {
+            format!(" The bucket may stand {}.", works.join(" and "))
+        };
+        format!(
+            "{}{server} can be used in region {}: {}.{styles}",
+            self.place(),
+            report.target.region,
+            held.join(", ")
+        )
+    }
+
+    fn clock(&self) -> Option<Finding> {
+        let clock = self.report.clock.as_ref()?;
+        let (seconds, way) = if clock.ahead_seconds < 0 {
+            (-clock.ahead_seconds, "behind")
+        } else {
+            (clock.ahead_seconds, "ahead of")
+        };
+        let verdict = match seconds {
+            SKEW_FAILS.. => Verdict::Fail,
+            SKEW_WARNS.. => Verdict::Warn,
+            _ => Verdict::Pass,
+        };
+        let message = if seconds <= 1 {
+            "The clock of the machine that asked agrees with the object storage's.".to_owned()
+        } else {
+            format!(
+                "The clock of the machine that asked is {seconds} s {way} the object storage's ({} there, {} here); signatures are refused from 900 s on.",
+                clock.server, clock.here
+            )
+        };
+        let title = "The clocks agree";
+        let finding = Finding {
+            observed: format!("{} s ({})", clock.ahead_seconds, self.path),
+            ..self.finding("clock", title, verdict, message)
+        };
+        Some(finding.with_remedy(
+            "Set the clock that is wrong by NTP: compare both with a third, as the API server's Date header.",
+        ))
+    }
+
+    fn way(&self, way: Way) -> Option<bool> {
+        let accepts = &self.report.accepts;
+        accepts.iter().find(|it| it.way == way)?.accepted
+    }
+
+    /// Whether a version is accepted, in the header or in the address.
+    pub(super) fn version(&self, ways: [Way; 2]) -> Option<bool> {
+        let [header, query] = ways.map(|way| self.way(way));
+        match (header, query) {
+            (Some(true), _) | (_, Some(true)) => Some(true),
+            (Some(false), Some(false)) => Some(false),
+            _ => None,
+        }
+    }
+
+    fn signatures(&self) -> Option<Finding> {
+        let v4 = self.version([Way::V4Header, Way::V4Presigned])?;
+        let v2 = self.version([Way::V2Header, Way::V2Presigned]);
+        let matrix: Vec<String> = self
+            .report
+            .accepts
+            .iter()
+            .map(|it| {
+                let word = match it.accepted {
+                    Some(true) => "yes",
+                    Some(false) => "no",
+                    None => "unknown",
+                };
+                format!("{} {word} ({})", way_name(it.way), it.answer)
+            })
+            .collect();
+        let matrix = format!("Accepted: {}.", matrix.join(", "));
+        // What else is wrong with the signature is told by the chain; that these keys are refused by every version says
+        // nothing of the versions.
+        let is_told = broken(self.report).is_some_and(|(step, failure)| {
+            step.link == Link::Auth && failure.reason != Reason::SignatureV4Refused
+        });
+        if !v4 && is_told {
+            return None;
+        }
+        let (verdict, advice) = match (v4, v2) {
+            (false, Some(true)) => (
+                Verdict::Fail,
+                "Upgrade the object storage, or see what changes requests on the way to it: SDKs sign by version 4.",
+            ),
+            (false, _) => return None,
+            (true, Some(true)) if !self.config.allow_signature_v2 => (
+                Verdict::Warn,
+                "Nothing to do for this application. Version 2 (HMAC-SHA1, without the Host header and the date's day in the key) is weak: where the object storage can refuse it, let it, or set allowSignatureV2: true here.",
+            ),
+            (true, _) => (Verdict::Pass, ""),
+        };
+        let title = "Signatures of version 4 are accepted, weaker ones are not";
+        let finding = self.finding("signatures", title, verdict, matrix);
+        Some(finding.with_remedy(advice))
+    }
+
+    fn anonymous(&self) -> Option<Finding> {
+        let is_public = self.way(Way::Anonymous)?;
+        if self.report.target.access_key.is_none() {
+            return None;
+        }
+        let bucket = &self.report.target.bucket;
+        let (verdict, message) = match (is_public, self.config.allow_public_read) {
+            (true, false) => (
+                Verdict::Fail,
+                format!("Bucket {bucket} is public: its list is given without a signature."),
+            ),
+            (true, true) => (
+                Verdict::Pass,
+                format!("Bucket {bucket} is public, as it is meant to be."),
+            ),
+            (false, _) => (
+                Verdict::Pass,
+                format!("A list of bucket {bucket} is refused without a signature."),
+            ),
+        };
+        let title = "Nobody reads without a signature";
+        let finding = self.finding("anonymous", title, verdict, message);
+        Some(finding.with_remedy(format!(
+            "Take the public policy away: mc anonymous set none ALIAS/{bucket} for MinIO, aws s3api put-public-access-block for Amazon; or set allowPublicRead: true if it is meant."
+        )))
+    }
+
+    fn verification(&self) -> Option<Finding> {
+        if !self.report.target.skips_verification {
+            return None;
+        }
+        let message = "The server's certificate was not verified (tls.skipVerify): keys and data could be read on the way.".to_owned();
+        let title = "The server's certificate is verified";
+        let finding = self.finding("verification", title, Verdict::Warn, message);
+        Some(finding.with_remedy(
+            "Give the certificate of the authority: tls.cacert or tls.secret here, AWS_CA_BUNDLE for the application.",
+        ))
+    }
+
+    fn health(&self) -> Option<Finding> {
+        let server = self.report.server.as_ref()?;
+        if server.health.is_empty() {
+            return None;
+        }
+        let sick: Vec<String> = server
+            .health
+            .iter()
+            .filter(|it| it.status >= 500)
+            .map(|it| {
+                let detail = if it.detail.is_empty() {
+                    String::new()
+                } else {
+                    format!(", {}", it.detail)
+                };
+                format!("/minio/health/{} answers {}{detail}", it.name, it.status)
+            })
+            .collect();
+        let title = "MinIO is healthy";
+        if sick.is_empty() {
+            let message = "MinIO says that it is live and has its quorum.".to_owned();
+            return Some(self.finding("health", title, Verdict::Pass, message));
+        }
+        let message = format!("MinIO is not healthy: {}.", sick.join("; "));
+        let finding = self.finding("health", title, Verdict::Fail, message);
+        Some(finding.with_remedy(
+            "Bring the drives or servers back that are offline (mc admin info ALIAS): below the write quorum nothing can be written.",
+        ))
+    }
+
+    /// Settings that work and will not everywhere.
+    fn settings(&self) -> Option<Finding> {
+        let target = &self.report.target;
+        let mut oddities = target.oddities.clone();
+        for (what, presence) in [
+            ("the access key's id", &target.access_key),
+            ("the secret key", &target.secret_key),
+            ("the session token", &target.session_token),
+        ] {
+            if presence.as_ref().is_some_and(|it| it.has_blanks) {
+                oddities.push(format!(
+                    "{what} has a blank or a line break at its beginning or end ({})",
+                    target.source
+                ));
+            }
+        }
+        if oddities.is_empty() {
+            return None;
+        }
+        let message = format!("The settings are odd: {}.", oddities.join("; "));
+        let title = "The settings are as every client reads them";
+        let finding = self.finding("settings", title, Verdict::Warn, message);
+        Some(finding.with_remedy(
+            "Write http(s)://HOST:PORT as the endpoint, without bucket, path or slash at the end, and store keys without a line break (printf %s, --from-literal).",
+        ))
+    }
+
+    fn leftovers(&self) -> Option<Finding> {
+        let writes = self.report.writes.as_ref()?;
+        let left: Vec<&str> = writes
+            .remaining_keys
+            .iter()
+            .chain(&writes.remaining_uploads)
+            .map(String::as_str)
+            .collect();
+        if !writes.allowed || (left.is_empty() && writes.unseen.is_empty()) {
+            return None;
+        }
+        let what = if left.is_empty() {
+            format!("it is not known what of it is left: {}", writes.unseen)
+        } else {
+            format!("of it is left: {}", left.join(", "))
+        };
+        let message = format!("What the probe wrote could not be removed; {what}.");
+        let title = "What the probe wrote is gone";
+        let finding = self.finding("leftovers", title, Verdict::Warn, message);
+        Some(finding.with_remedy(format!(
+            "Remove it: assay collect SPEC --allow-writes --cleanup, or everything below {} by hand; the keys need s3:DeleteObject (and s3:DeleteObjectVersion) there.",
+            writes.folder
+        )))
+    }
+
+    fn foreign(&self) -> Vec<Result<Finding, NotEvaluated>> {
+        let mut prefixes: Vec<&str> = Vec::new();
+        for foreign in &self.report.foreign {
+            let own = foreign.prefix.split("/.preflight-").next().unwrap_or("");
+            let own = own.trim_end_matches('/');
+            if !prefixes.contains(&own) {
+                prefixes.push(own);
+            }
+        }
+        prefixes
+            .iter()
+            .map(|prefix| self.foreign_one(prefix))
+            .collect()
+    }
+
+    fn foreign_one(&self, prefix: &str) -> Result<Finding, NotEvaluated> {
+        let of = |own: &str| {
+            own.split("/.preflight-")
+                .next()
+                .unwrap_or("")
+                .trim_end_matches('/')
+                == prefix
+        };
+        let operations: Vec<_> = self
+            .report
+            .foreign
+            .iter()
+            .filter(|it| of(&it.prefix))
+            .collect();
+        let shown = |denied: Option<bool>| -> Vec<String> {
+            operations
+                .iter()
+                .filter(|it| it.denied == denied)
+                .map(|it| format!("{} ({})", it.operation, it.answer))
+                .collect()
+        };
+        let (open, unknown) = (shown(Some(false)), shown(None));
+        let title = format!("The prefix {prefix} of others is denied");
+        let claim = format!("foreign/{prefix}");
+        if !open.is_empty() {
+            let message = format!(
+                "These keys reach the prefix {prefix} of others: {}.",
+                open.join(", ")
+            );
+            let finding = self.finding(&claim, &title, Verdict::Fail, message);
+            let own = match self.report.target.prefix.as_str() {
+                "" => "the application's own prefix",
+                prefix => prefix,
+            };
+            return Ok(finding.with_remedy(format!(
+                "Give these keys a policy for {own} only: s3:ListBucket with the condition s3:prefix, objects below it."
+            )));
+        }
+        if !unknown.is_empty() {
+            return Err(NotEvaluated::Unknown(format!(
+                "{title}: {} ({})",
+                unknown.join(", "),
+                self.path
+            )));
+        }
+        let denied = shown(Some(true));
+        let message = format!(
+            "The prefix {prefix} of others is denied: {}.",
+            denied.join(", ")
+        );
+        Ok(self.finding(&claim, &title, Verdict::Pass, message))
+    }
+
+    fn immutable(&self) -> Result<Finding, NotEvaluated> {
+        let keeping = self.report.keeping.as_ref();
+        let title = "What is replaced is kept";
+        let keeping = keeping.ok_or_else(|| {
+            NotEvaluated::Unknown(format!("{title}: it was not asked ({})", self.path))
+        })?;
+        let bucket = &self.report.target.bucket;
+        if keeping.versioning == "Enabled" || keeping.lock == Some(true) {
+            let by = if keeping.lock == Some(true) {
+                "object lock"
+            } else {
+                "versioning"
+            };
+            let message = format!("Bucket {bucket} keeps what is replaced or deleted, by {by}.");
+            return Ok(self.finding("immutable", title, Verdict::Pass, message));
+        }
+        if !keeping.unread.is_empty() {
+            return Err(NotEvaluated::Unknown(format!(
+                "{title}: {} ({})",
+                keeping.unread.join("; "),
+                self.path
+            )));
+        }
+        let message = format!(
+            "Bucket {bucket} keeps nothing that is replaced or deleted: versioning is {}, object lock is off.",
+            keeping.versioning
+        );
+        let finding = self.finding("immutable", title, Verdict::Warn, message);
+        Ok(finding.with_remedy(format!(
+            "Turn versioning on: aws s3api put-bucket-versioning --bucket {bucket} --versioning-configuration Status=Enabled."
+        )))
+    }
+
+    pub(super) fn cleanup(&self, cleanup: &Cleanup) -> Finding {
+        let mut message = format!(
+            "{}: {} and {} of earlier runs are removed.",
+            self.place(),
+            counted(cleanup.removed_keys, "object"),
+            counted(cleanup.removed_uploads, "upload")
+        );
+        let mut verdict = Verdict::Pass;
+        if !cleanup.young.is_empty() {
+            verdict = Verdict::Warn;
+            message = format!(
+                "{message} Left, because their runs may still be at work: {}.",
+                cleanup.young.join(", ")
+            );
+        }
+        if !cleanup.remaining.is_empty() {
+            verdict = Verdict::Fail;
+            message = format!("{message} Not removed: {}.", cleanup.remaining.join(", "));
+        }
+        let title = "What earlier runs left is removed";
+        let finding = Finding {
+            observed: format!("{} removed ({})", cleanup.removed_keys, self.path),
+            ..self.finding("cleanup", title, verdict, message)
+        };
+        finding.with_remedy(if cleanup.remaining.is_empty() {
+            "Run it again when they are older than 20 minutes."
+        } else {
+            "Give the keys s3:ListBucket, s3:DeleteObject, s3:DeleteObjectVersion and s3:AbortMultipartUpload there, and run it again."
+        })
+    }
+}
+
+fn way_name(way: Way) -> &'static str {
+    match way {
+        Way::V4Header => "version 4 in the header",
+        Way::V4Presigned => "version 4 in the address",
+        Way::V2Header => "version 2 in the header",
+        Way::V2Presigned => "version 2 in the address",
+        Way::Anonymous => "no signature",
+        Way::Other => "another way",
+    }
+}

@@ -1,0 +1,275 @@
+//! From an endpoint to a connection, one link at a time, each with a deadline: names, TCP, the proxy, TLS.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bundle::collected::s3::{Link, Outcome, Reason, Step};
+use hyper_util::client::proxy::matcher::Intercept;
+use reqwest::Url;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use super::settings::{Failed, failure};
+use super::tls::Tls;
+
+/// Addresses of one name that are tried.
+const ADDRESSES: usize = 8;
+/// The longest answer of a proxy that is read.
+const ANSWER: usize = 8 * 1024;
+
+/// What is dialled, and by whom.
+pub(super) struct Way<'a> {
+    pub(super) endpoint: &'a Url,
+    pub(super) proxy: Option<&'a Intercept>,
+    pub(super) tls: &'a Tls,
+    pub(super) step: Duration,
+}
+
+impl Way<'_> {
+    /// Dials. What became of each link goes into `steps`; whether all hold is returned.
+    pub(super) async fn walk(&self, steps: &mut Vec<Step>) -> bool {
+        let Some((host, port)) = self.dialled() else {
+            steps.push(failed(
+                Link::Dns,
+                failure(Reason::BadSetting, "the endpoint has no host and port"),
+            ));
+            return false;
+        };
+        let addresses = match self.addresses(&host, port).await {
+            Ok(addresses) => addresses,
+            Err(problem) => return broken(steps, Link::Dns, problem),
+        };
+        let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        let by = self.proxy.map_or("", |_| " (the proxy)");
+        steps.push(passed(
+            Link::Dns,
+            format!("{host}{by} is {}", shown.join(", ")),
+        ));
+        let (stream, address) = match self.dial(&host, &addresses).await {
+            Ok(dialled) => dialled,
+            Err(problem) => return broken(steps, Link::Tcp, problem),
+        };
+        steps.push(passed(
+            Link::Tcp,
+            format!("{address}{by} takes connections"),
+        ));
+        self.above(stream, steps).await
+    }
+
+    /// Host and port of what is dialled first.
+    fn dialled(&self) -> Option<(String, u16)> {
+        if let Some(proxy) = self.proxy {
+            let uri = proxy.uri();
+            let usual = if uri.scheme_str() == Some("https") {
+                443
+            } else {
+                80
+            };
+            let host = uri.host()?.trim_matches(['[', ']']).to_owned();
+            return Some((host, uri.port_u16().unwrap_or(usual)));
+        }
+        let host = self.endpoint.host_str()?.trim_matches(['[', ']']);
+        Some((host.to_owned(), self.endpoint.port_or_known_default()?))
+    }
+
+    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Failed> {
+        let found = timeout(self.step, tokio::net::lookup_host((host, port))).await;
+        let unresolved = |text: String| failure(Reason::NameNotResolved, text);
+        match found {
+            Ok(Ok(found)) => {
+                let found: Vec<SocketAddr> = found.take(ADDRESSES).collect();
+                if found.is_empty() {
+                    return Err(unresolved(format!("the name {host} has no address")));
+                }
+                Ok(found)
+            }
+            Ok(Err(error)) => Err(unresolved(format!(
+                "the name {host} cannot be resolved: {error}"
+            ))),
+            Err(_) => Err(unresolved(format!(
+                "the name {host} was not resolved within {} s",
+                self.step.as_secs_f32()
+            ))),
+        }
+    }
+
+    async fn dial(
+        &self,
+        host: &str,
+        addresses: &[SocketAddr],
+    ) -> Result<(TcpStream, SocketAddr), Failed> {
+        let mut last = failure(Reason::Unreachable, format!("{host} has no address"));
+        for address in addresses {
+            let dialled = timeout(self.step, TcpStream::connect(address)).await;
+            last = match dialled {
+                Ok(Ok(stream)) => return Ok((stream, *address)),
+                Err(_) => failure(
+                    Reason::ConnectTimeout,
+                    format!(
+                        "{address} ({host}) did not answer within {} s",
+                        self.step.as_secs_f32()
+                    ),
+                ),
+                Ok(Err(error)) => {
+                    let reason = match error.kind() {
+                        io::ErrorKind::ConnectionRefused => Reason::ConnectionRefused,
+                        io::ErrorKind::TimedOut => Reason::ConnectTimeout,
+                        _ => Reason::Unreachable,
+                    };
+                    failure(
+                        reason,
+                        format!("cannot connect to {address} ({host}): {error}"),
+                    )
+                }
+            };
+        }
+        Err(last)
+    }
+
+    /// What stands on TCP: the proxy's tunnel, and TLS.
+    async fn above(&self, mut stream: TcpStream, steps: &mut Vec<Step>) -> bool {
+        if self.endpoint.scheme() != "https" {
+            return true;
+        }
+        if let Some(proxy) = self.proxy {
+            if proxy.uri().scheme_str() == Some("https") {
+                let text =
+                    "the proxy is spoken to in TLS: its tunnel is tried by the first request";
+                steps.push(Step {
+                    link: Link::Proxy,
+                    outcome: Outcome::Skipped,
+                    message: text.to_owned(),
+                    ..Step::default()
+                });
+                return true;
+            }
+            match timeout(self.step, self.tunnel(&mut stream, proxy)).await {
+                Ok(Ok(text)) => steps.push(passed(Link::Proxy, text)),
+                Ok(Err(problem)) => return broken(steps, Link::Proxy, problem),
+                Err(_) => {
+                    let text = format!(
+                        "the proxy did not answer CONNECT within {} s",
+                        self.step.as_secs_f32()
+                    );
+                    return broken(steps, Link::Proxy, failure(Reason::NoAnswer, text));
+                }
+            }
+        }
+        match self.handshake(stream).await {
+            Ok(text) => {
+                steps.push(passed(Link::Tls, text));
+                true
+            }
+            Err(problem) => broken(steps, Link::Tls, problem),
+        }
+    }
+
+    async fn tunnel(&self, stream: &mut TcpStream, proxy: &Intercept) -> Result<String, Failed> {
+        let host = self.endpoint.host_str().unwrap_or_default();
+        let port = self.endpoint.port_or_known_default().unwrap_or(443);
+        let mut request = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n");
+        if let Some(credentials) = proxy.basic_auth().and_then(|it| it.to_str().ok()) {
+            request = format!("{request}Proxy-Authorization: {credentials}\r\n");
+        }
+        request.push_str("\r\n");
+        let lost = |error: io::Error| {
+            failure(
+                Reason::ClosedByServer,
+                format!("the proxy broke off at CONNECT: {error}"),
+            )
+        };
+        stream.write_all(request.as_bytes()).await.map_err(lost)?;
+        let mut answer = Vec::new();
+        let mut bytes = [0; 512];
+        while !answer.windows(4).any(|it| it == b"\r\n\r\n") && answer.len() < ANSWER {
+            let read = stream.read(&mut bytes).await.map_err(lost)?;
+            if read == 0 {
+                break;
+            }
+            answer.extend_from_slice(&bytes[..read]);
+        }
+        let text = String::from_utf8_lossy(&answer);
+        let line = text.lines().next().unwrap_or_default();
+        let status = line.split(' ').nth(1).unwrap_or_default();
+        match status {
+            "200" => Ok(format!("the proxy opens a way to {host}:{port}")),
+            "407" => Err(failure(
+                Reason::ProxyAuthentication,
+                if proxy.basic_auth().is_some() {
+                    "the proxy does not take the credentials that it was given (407)"
+                } else {
+                    "the proxy asks for credentials (407)"
+                },
+            )),
+            "" => Err(failure(
+                Reason::ClosedByServer,
+                "the proxy closed the connection without a word",
+            )),
+            // The line is the proxy's own; of what it may hold only the number is safe.
+            other if other.len() == 3 && other.bytes().all(|it| it.is_ascii_digit()) => {
+                Err(failure(
+                    Reason::ProxyRefused,
+                    format!("the proxy refuses to open a way to {host}:{port}: {other}"),
+                ))
+            }
+            _ => Err(failure(
+                Reason::ProxyRefused,
+                "what answers CONNECT is no HTTP proxy",
+            )),
+        }
+    }
+
+    async fn handshake(&self, stream: TcpStream) -> Result<String, Failed> {
+        let host = self.endpoint.host_str().unwrap_or_default();
+        let name = host.trim_matches(['[', ']']).to_owned();
+        let Ok(name) = ServerName::try_from(name) else {
+            let text = format!("{host} is no name that a certificate can hold");
+            return Err(failure(Reason::TlsNameMismatch, text));
+        };
+        let connector = TlsConnector::from(std::sync::Arc::clone(&self.tls.config));
+        let secured = timeout(self.step, connector.connect(name, stream)).await;
+        let Ok(secured) = secured else {
+            let text = format!(
+                "the TLS handshake was not answered within {} s",
+                self.step.as_secs_f32()
+            );
+            return Err(failure(Reason::NoAnswer, text));
+        };
+        let secured = secured.map_err(|error| {
+            let (reason, text) = self.tls.explain(&error);
+            failure(reason, format!("{host}: {text}"))
+        })?;
+        let version = secured.get_ref().1.protocol_version();
+        let version = version.map_or_else(String::new, |version| {
+            format!("{version:?}").replace('_', ".")
+        });
+        Ok(format!("{version}, {}", self.tls.certificate()))
+    }
+}
+
+pub(super) fn passed(link: Link, message: impl Into<String>) -> Step {
+    Step {
+        link,
+        outcome: Outcome::Passed,
+        message: message.into(),
+        failure: None,
+    }
+}
+
+pub(super) fn failed(link: Link, (failure, message): Failed) -> Step {
+    Step {
+        link,
+        outcome: Outcome::Failed,
+        message,
+        failure: Some(failure),
+    }
+}
+
+fn broken(steps: &mut Vec<Step>, link: Link, problem: Failed) -> bool {
+    steps.push(failed(link, problem));
+    false
+}

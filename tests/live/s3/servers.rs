@@ -1,0 +1,236 @@
+//! Object storages and what stands in front of them, as children of a test.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::fixture::{from_rig, wait_until};
+
+pub(super) const ACCESS_KEY: &str = "rigaccesskey00000001";
+pub(super) const SECRET_KEY: &str = "rig-secret-key-that-nobody-may-see";
+pub(super) const REGION: &str = "eu-west-1";
+pub(super) const BUCKET: &str = "artifacts";
+/// Anybody may list it.
+pub(super) const PUBLIC: &str = "public";
+
+/// Servers that end with the value.
+pub(super) struct Servers {
+    folder: TempDir,
+    children: Vec<Child>,
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+pub(super) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+/// `MinIO`'s two ports.
+#[derive(Clone, Copy)]
+pub(super) struct MinIo {
+    pub(super) api: u16,
+    pub(super) console: u16,
+}
+
+impl Servers {
+    pub(super) fn new() -> Self {
+        Self {
+            folder: TempDir::with_prefix("assay-s3-").expect("a temporary folder"),
+            children: Vec::new(),
+        }
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts a program that sees nothing of this process' environment, and waits until it listens.
+    fn start(&mut self, program: &str, arguments: &[&str], environment: &[(&str, &str)], port: u16) {
+        let log = File::create(self.path(&format!("{program}-{port}.log"))).expect("a log");
+        let child = Command::new(from_rig(&format!("ASSAY_RIG_{}", program.to_uppercase())))
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("HOME", self.folder.path())
+            .env("TMPDIR", self.folder.path())
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("the log"))
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{program} does not start: {error}"));
+        self.children.push(child);
+        wait_until(&format!("{program} listens"), || {
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+    }
+
+    /// `MinIO` in [`REGION`], with both buckets.
+    pub(super) fn minio(&mut self) -> MinIo {
+        let ports = MinIo {
+            api: free_port(),
+            console: free_port(),
+        };
+        let data = self.path("minio");
+        for bucket in [BUCKET, PUBLIC] {
+            fs::create_dir_all(data.join(bucket)).expect("a bucket");
+        }
+        self.start(
+            "minio",
+            &[
+                "server",
+                "--address",
+                &format!("127.0.0.1:{}", ports.api),
+                "--console-address",
+                &format!("127.0.0.1:{}", ports.console),
+                &data.to_string_lossy(),
+            ],
+            &[
+                ("MINIO_ROOT_USER", ACCESS_KEY),
+                ("MINIO_ROOT_PASSWORD", SECRET_KEY),
+                ("MINIO_SITE_REGION", REGION),
+            ],
+            ports.api,
+        );
+        wait_until("MinIO's buckets are there", || {
+            let head = request(ports.api, "GET", &format!("/{BUCKET}/"), "");
+            head.starts_with("HTTP/1.1 403")
+        });
+        ports
+    }
+
+    /// versitygw, which is strict and tells what it saw.
+    pub(super) fn versitygw(&mut self) -> u16 {
+        let port = free_port();
+        let (data, sidecar) = (self.path("versitygw"), self.path("sidecar"));
+        fs::create_dir_all(data.join(BUCKET)).expect("a bucket");
+        fs::create_dir_all(&sidecar).expect("a folder");
+        self.start(
+            "versitygw",
+            &[
+                "--access",
+                ACCESS_KEY,
+                "--secret",
+                SECRET_KEY,
+                "--region",
+                REGION,
+                "--port",
+                &format!("127.0.0.1:{port}"),
+                "posix",
+                "--sidecar",
+                &sidecar.to_string_lossy(),
+                &data.to_string_lossy(),
+            ],
+            &[],
+            port,
+        );
+        port
+    }
+
+    /// nginx with a server of these lines for each port.
+    pub(super) fn nginx(&mut self, servers: &[(u16, String)]) {
+        let folder = self.folder.path().display().to_string();
+        let mut text = format!(
+            "daemon off;\nuser root;\npid {folder}/nginx.pid;\nerror_log {folder}/nginx-error.log;\nevents {{}}\nhttp {{\naccess_log off;\nclient_max_body_size 64m;\n"
+        );
+        for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
+            text.push_str(&format!("{kind}_temp_path {folder}/{kind};\n"));
+        }
+        for (port, lines) in servers {
+            text.push_str(&format!(
+                "server {{ listen 127.0.0.1:{port}; {lines} }}\n"
+            ));
+        }
+        text.push_str("}\n");
+        let path = self.path("nginx.conf");
+        fs::write(&path, text).expect("a configuration");
+        let port = servers[0].0;
+        self.start("nginx", &["-c", &path.to_string_lossy()], &[], port);
+    }
+
+    /// `HAProxy` with a frontend of these lines for each port.
+    pub(super) fn haproxy(&mut self, frontends: &[(u16, u16, &str)]) {
+        let mut text = "defaults\n mode http\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n".to_owned();
+        for (port, to, line) in frontends {
+            text.push_str(&format!(
+                "listen p{port}\n bind 127.0.0.1:{port}\n {line}\n server s 127.0.0.1:{to}\n"
+            ));
+        }
+        let path = self.path("haproxy.cfg");
+        fs::write(&path, text).expect("a configuration");
+        let port = frontends[0].0;
+        self.start("haproxy", &["-db", "-f", &path.to_string_lossy()], &[], port);
+    }
+}
+
+/// A request to `MinIO`, signed by version 2, which needs nothing but openssl. Returns the whole answer.
+pub(super) fn request(port: u16, method: &str, resource: &str, body: &str) -> String {
+    let date = jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT");
+    let text = format!("{method}\n\n\n{date}\n{resource}");
+    let signature = hmac_sha1(&text);
+    let authorization = if body.is_empty() && method == "GET" {
+        String::new()
+    } else {
+        format!("Authorization: AWS {ACCESS_KEY}:{signature}\r\n")
+    };
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the server takes connections");
+    write!(
+        stream,
+        "{method} {resource} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nDate: {date}\r\n{authorization}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+fn hmac_sha1(text: &str) -> String {
+    use base64::Engine as _;
+    let mut child = Command::new("openssl")
+        .args(["dgst", "-sha1", "-hmac", SECRET_KEY, "-binary"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("openssl starts");
+    child
+        .stdin
+        .take()
+        .expect("its input")
+        .write_all(text.as_bytes())
+        .expect("a text");
+    let output = child.wait_with_output().expect("openssl ends");
+    base64::engine::general_purpose::STANDARD.encode(output.stdout)
+}
+
+/// Lets everybody list and read a bucket.
+pub(super) fn make_public(port: u16) {
+    let policy = format!(
+        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"AWS":["*"]}},"Action":["s3:ListBucket"],"Resource":["arn:aws:s3:::{PUBLIC}"]}}]}}"#
+    );
+    let answer = request(port, "PUT", &format!("/{PUBLIC}/?policy"), &policy);
+    assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
+}
+
+/// Names below a folder.
+pub(super) fn names(folder: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
+}

@@ -362,6 +362,8 @@ fn status() -> Result<()> {
 /// | `ASSAY_RIG_PGBOUNCER` | PgBouncer |
 /// | `ASSAY_RIG_NGINX`, `ASSAY_RIG_HAPROXY` | proxies |
 /// | `ASSAY_RIG_VERSITYGW` | an object storage that is strict |
+/// | `ASSAY_RIG_REGISTRY_2`, `ASSAY_RIG_REGISTRY_3` | registries, distribution 2.8 and 3 |
+/// | `ASSAY_RIG_SQUID`, `ASSAY_RIG_OPENSSL` | a proxy that can open TLS; certificates |
 /// | `ASSAY_RIG_NODE` | the real node's name; set only where there is one |
 fn environment(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
     let mut environment = vec![
@@ -373,6 +375,10 @@ fn environment(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
         ("ASSAY_RIG_NGINX", cache::path_of("nginx")?),
         ("ASSAY_RIG_HAPROXY", cache::path_of("haproxy")?),
         ("ASSAY_RIG_VERSITYGW", cache::path_of("versitygw")?),
+        ("ASSAY_RIG_REGISTRY_2", cache::path_of("docker-registry")?),
+        ("ASSAY_RIG_REGISTRY_3", cache::path_of("registry-3")?),
+        ("ASSAY_RIG_SQUID", cache::path_of("squid")?),
+        ("ASSAY_RIG_OPENSSL", cache::path_of("openssl")?),
         ("KUBECONFIG", folder.join("kubeconfig")),
         // kubectl would leave a folder in the caller's home.
         ("KUBECACHEDIR", folder.join("kubectl-cache")),

@@ -73,7 +73,7 @@ Images are those of the spec, of `imageFiles` (one a line) and of `workloads`, t
 kubelet does. What plug-ins on nodes give (credential providers) cannot be seen. Platforms are those of the
 cluster's nodes, or `platforms`; layers of others are not asked for.
 
-Mirrors: OpenShift's sets, `mirrors.given`, and with `thisMachine` what this machine has for containerd (`hosts.toml`), CRI-O
+Mirrors: OpenShift's sets, `mirrors.given`, `mirrors.folders` with containerd's `hosts.toml`, and with `thisMachine` what this machine has for containerd (`hosts.toml`), CRI-O
 (`registries.conf`), K3s and RKE2. Proxies are those of this process' environment, or `proxy`; none is used for this machine
 itself. Authorities are the system's (`SSL_CERT_FILE`) and `tls`. No credential follows a redirect to another
 server.
@@ -215,6 +215,8 @@ struct TlsConfig {
 struct MirrorConfig {
     /// Mirrors that stand here.
     given: Vec<mirrors::Given>,
+    /// Folders of this machine with containerd's `<registry>/hosts.toml`, as its `config_path` names them.
+    folders: Vec<String>,
     /// Whether this machine's containerd, CRI-O, K3s and RKE2 are asked, as on a node.
     this_machine: bool,
     /// Whether `OpenShift`'s sets of mirrors are read.
@@ -225,6 +227,7 @@ impl Default for MirrorConfig {
     fn default() -> Self {
         Self {
             given: Vec::new(),
+            folders: Vec::new(),
             this_machine: false,
             cluster: true,
         }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use syntax::image::{ImageReference, server};
 
 pub(super) use parse::Given;
-pub(super) use read::{of_cluster, of_machine};
+pub(super) use read::{Places, of_cluster, of_machine};
 
 /// What stands in for a registry or a part of one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

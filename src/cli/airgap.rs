@@ -172,6 +172,7 @@ fn collected(
         namespace: global.connection.namespace.clone(),
         redactor: Some(load::compile(Profile::Standard, &[])?),
         agent_image,
+        writes: checks::collector::Writes::Refused,
         output,
         since: None,
         deadline: Some(deadline).filter(|deadline| !deadline.is_zero()),

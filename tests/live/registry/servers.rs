@@ -20,11 +20,11 @@ use crate::fixture::{from_rig, wait_until};
 const HTPASSWD: &str = "alice:$2b$12$zi0AWio/nNff9B8NeARYeeosfS281bcKU4DFZKQzkNrWcWCmZkRE6\n";
 
 /// What is pushed: repository, and of each layer a word.
-pub(super) const AMD64: &str = "amd64";
-pub(super) const ARM64: &str = "arm64";
+pub(crate) const AMD64: &str = "amd64";
+pub(crate) const ARM64: &str = "arm64";
 
 /// Servers and their folder; they end with the value.
-pub(super) struct Servers {
+pub(crate) struct Servers {
     folder: TempDir,
     children: Vec<Child>,
 }
@@ -38,13 +38,13 @@ impl Drop for Servers {
     }
 }
 
-pub(super) fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }
 
 impl Servers {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = TempDir::with_prefix("assay-registry-").expect("a temporary folder");
         let servers = Self {
             folder,
@@ -55,11 +55,11 @@ impl Servers {
         servers
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub(super) fn shown(&self, name: &str) -> String {
+    pub(crate) fn shown(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
 
@@ -82,7 +82,7 @@ impl Servers {
     }
 
     /// A registry of this version with further settings, over the storage that all of them share.
-    pub(super) fn registry(&mut self, version: u32, settings: &str, http: &str) -> u16 {
+    pub(crate) fn registry(&mut self, version: u32, settings: &str, http: &str) -> u16 {
         let port = free_port();
         let file = self.path(&format!("registry-{port}.yml"));
         let text = format!(
@@ -99,7 +99,7 @@ http: {{addr: '0.0.0.0:{port}'{http}}}
         port
     }
 
-    pub(super) fn tls(&self, name: &str) -> String {
+    pub(crate) fn tls(&self, name: &str) -> String {
         format!(
             ", tls: {{certificate: {}, key: {}}}",
             self.shown(&format!("{name}.crt")),
@@ -107,7 +107,7 @@ http: {{addr: '0.0.0.0:{port}'{http}}}
         )
     }
 
-    pub(super) fn wait(&self, port: u16) {
+    pub(crate) fn wait(&self, port: u16) {
         wait_until(&format!("port {port} listens"), || {
             TcpStream::connect(("127.0.0.1", port)).is_ok()
         });
@@ -157,12 +157,12 @@ http: {{addr: '0.0.0.0:{port}'{http}}}
         fs::write(self.path("squid.pem"), both.concat()).expect("PEM");
     }
 
-    pub(super) fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         fs::read_to_string(self.path("ca.crt")).expect("the authority")
     }
 
     /// A proxy. With a login it asks for one, without it opens TLS and signs with its own authority.
-    pub(super) fn proxy(&mut self, login: bool) -> u16 {
+    pub(crate) fn proxy(&mut self, login: bool) -> u16 {
         let port = free_port();
         let folder = self.path(&format!("squid-{port}"));
         fs::create_dir(&folder).expect("a folder");
@@ -220,7 +220,7 @@ max_filedescriptors 1024
 
     /// A service that gives tokens to people by what they may: `puller` may pull, `pusher` push as well, `nobody`
     /// nothing. All of them have their name with `-pw` as password.
-    pub(super) fn token_service(&self) -> u16 {
+    pub(crate) fn token_service(&self) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("its address").port();
         let folder = self.folder.path().to_path_buf();
@@ -235,7 +235,7 @@ max_filedescriptors 1024
     }
 
     /// Pushes an image by hand: one layer for each platform, an index where there are several.
-    pub(super) fn push(&self, port: u16, repository: &str, tag: &str, platforms: &[&str]) -> Pushed {
+    pub(crate) fn push(&self, port: u16, repository: &str, tag: &str, platforms: &[&str]) -> Pushed {
         let mut children = Vec::new();
         let mut layers = Vec::new();
         for platform in platforms {
@@ -286,7 +286,7 @@ max_filedescriptors 1024
     }
 
     /// Takes a layer's bytes from under the registry.
-    pub(super) fn remove_blob(&self, digest: &str) {
+    pub(crate) fn remove_blob(&self, digest: &str) {
         let digits = digest.trim_start_matches("sha256:");
         let blob = format!("storage/docker/registry/v2/blobs/sha256/{}/{digits}/data", &digits[..2]);
         fs::remove_file(self.path(&blob)).expect("the layer");
@@ -294,9 +294,9 @@ max_filedescriptors 1024
 }
 
 /// What was pushed.
-pub(super) struct Pushed {
-    pub(super) manifests: Vec<String>,
-    pub(super) layers: Vec<String>,
+pub(crate) struct Pushed {
+    pub(crate) manifests: Vec<String>,
+    pub(crate) layers: Vec<String>,
 }
 
 fn descriptor(media_type: &str, (digest, size): &(String, usize)) -> Value {
@@ -314,7 +314,7 @@ fn put(port: u16, path: &str, content_type: &str, bytes: &[u8]) {
     assert_eq!(status, 201, "PUT {path}: {headers}{body}");
 }
 
-pub(super) fn delete(port: u16, path: &str) {
+pub(crate) fn delete(port: u16, path: &str) {
     let (status, headers, body) = request(port, "DELETE", path, "", b"");
     assert_eq!(status, 202, "DELETE {path}: {headers}{body}");
 }

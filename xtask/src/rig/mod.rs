@@ -258,6 +258,11 @@ pub(crate) struct Inside {
     folder: PathBuf,
 }
 
+/// Where a program of the table lies; it is there once a rig was started.
+pub(crate) fn program(name: &str) -> Result<PathBuf> {
+    cache::path_of(name)
+}
+
 impl Inside {
     /// The inside of the rig with this name.
     pub(crate) fn named(name: &str) -> Result<Self> {

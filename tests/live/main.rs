@@ -19,6 +19,7 @@ mod log_patterns;
 mod logs;
 mod postgres;
 mod rbac;
+mod registry;
 mod rig;
 mod s3;
 mod secrets;

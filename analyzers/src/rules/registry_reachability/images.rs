@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bundle::collected::registry::{Failure, Image, Platform, Reachability, Reason, Stage};
 
-use super::words::{is_unknown, phrase, remedy};
+use super::words::{cause, is_unknown, remedy};
 use super::Case;
 use crate::document::{counted, is_masked, redacted};
 use crate::finding::{Finding, Judgement, NotEvaluated, Verdict};
@@ -123,6 +123,9 @@ impl Case<'_> {
     fn whole(&self, judgement: &mut Judgement) {
         let mut by_server: BTreeMap<&str, Vec<&Judged<'_>>> = BTreeMap::new();
         for judged in self.images.of(Standing::Pullable) {
+            if !judged.lacks.is_empty() {
+                continue;
+            }
             if is_masked(&judged.image.image) {
                 judgement.not_evaluated.get_or_insert(redacted());
                 continue;
@@ -160,8 +163,10 @@ impl Case<'_> {
         }
         for ((server, _, reason), all) in groups {
             let Some(failure) = all.first().and_then(|it| it.failure) else { continue };
-            let at = if server.is_empty() { String::new() } else { format!(" ({server})") };
-            let text = format!("{} {}{at}: {}", these(all.len(), "", "").trim_end(), phrase(reason), failure.message);
+            let at = if server.is_empty() { String::new() } else { format!(" from {server}") };
+            let verb = if is_unknown(reason) { "were not looked for" } else { "cannot be pulled" };
+            let verb = if all.len() == 1 { verb.replace("were", "was") } else { verb.to_owned() };
+            let text = format!("{} {verb}{at} {}: {}", counted(all.len(), "image"), cause(reason), failure.message);
             if is_unknown(reason) {
                 let reason = format!("{text}. {} ({})", remedy(failure), self.path);
                 judgement.not_evaluated.get_or_insert(NotEvaluated::Unknown(reason));

@@ -1,6 +1,6 @@
 //! Servers, credentials, mirrors and uploads.
 
-use bundle::collected::registry::{Role, Server, State};
+use bundle::collected::registry::{Reason, Role, Server, State};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Case;
@@ -162,7 +162,10 @@ impl Case<'_> {
                     verdict: Some(Verdict::Fail),
                     message: format!("Nothing can be pushed to {}: {}.", push.repository, failure.message),
                     observed,
-                    remedy: format!("Let the account push to the project, or create the project or repository first. {}", remedy(failure)),
+                    remedy: match failure.reason {
+                        Reason::Denied | Reason::Unauthorized | Reason::CredentialsMissing => "Let the account push to the project, or create the project or repository first: pulling is another right, and KOTS' own test of a registry tries neither.".to_owned(),
+                        _ => remedy(failure).to_owned(),
+                    },
                     ..finding
                 }),
                 None => judgement.findings.push(Finding {

@@ -103,26 +103,26 @@ pub(super) fn is_unknown(reason: Reason) -> bool {
     )
 }
 
-/// What a group of images has in common.
-pub(super) fn phrase(reason: Reason) -> &'static str {
+/// Why the images of a group cannot be had, in a few words.
+pub(super) fn cause(reason: Reason) -> &'static str {
     match reason {
-        Reason::BadReference => "are no references to images",
-        Reason::CredentialsMissing => "want credentials, and there are none",
-        Reason::Unauthorized => "cannot be pulled: the credentials are not accepted",
-        Reason::Denied => "may not be pulled with these credentials",
-        Reason::TokenRefused => "get no token",
-        Reason::RateLimited => "were not asked for, to spare the registry's limit",
-        Reason::RepositoryMissing => "are of repositories that do not exist",
-        Reason::TagMissing => "are not there",
-        Reason::ManifestUnsupported => "have a manifest of a form that is no longer pulled",
-        Reason::ManifestMalformed => "have a manifest that cannot be read",
-        Reason::DigestMismatch => "are not what their digest says",
-        Reason::PlatformMissing => "lack the manifest of a platform that their index names",
-        Reason::BlobMissing => "lack layers",
-        Reason::BlobSize => "have layers that are cut",
-        Reason::RedirectUnreachable => "have layers on a server that cannot be reached",
-        Reason::RedirectRefused => "have layers that their storage does not give",
-        Reason::Deadline => "were not reached in time",
-        _ => "cannot be pulled",
+        Reason::BadReference => "by names that are no references",
+        Reason::CredentialsMissing => "for want of credentials",
+        Reason::Unauthorized => "with credentials that are not accepted",
+        Reason::Denied => "with credentials that do not suffice",
+        Reason::TokenRefused => "for want of a token",
+        Reason::RateLimited => "to spare the registry's limit",
+        Reason::RepositoryMissing => "from repositories that do not exist",
+        Reason::TagMissing => "by tags or digests that are not there",
+        Reason::ManifestUnsupported => "for manifests of a form that is no longer pulled",
+        Reason::ManifestMalformed => "for manifests that cannot be read",
+        Reason::DigestMismatch => "for bytes that are not those of their digest",
+        Reason::PlatformMissing => "for manifests of a node's platform that are missing",
+        Reason::BlobMissing => "for layers that are missing",
+        Reason::BlobSize => "for layers that are cut",
+        Reason::RedirectUnreachable => "for layers on a server that cannot be reached",
+        Reason::RedirectRefused => "for layers that their storage does not give",
+        Reason::Deadline => "for want of time",
+        _ => "for what came back",
     }
 }

@@ -13,6 +13,7 @@ use serde_json::Value;
 use syntax::config::{ConfigError, Parsed};
 
 use crate::agent::{Image, Place};
+use crate::budget::LogBudget;
 use crate::cluster::Cluster;
 use crate::fingerprint::Salt;
 use crate::host::Host;
@@ -187,6 +188,8 @@ pub struct Context {
     pub namespace: Option<String>,
     /// `--since`/`--since-time`: only logs younger than this, over what a spec says.
     pub logs_since: Option<jiff::Timestamp>,
+    /// How much of each log the run takes.
+    pub log_budget: LogBudget,
     /// The run's id, a label on everything that is created.
     pub run_id: String,
     /// What makes the run's fingerprints of secrets comparable.
@@ -240,6 +243,9 @@ pub enum CollectError {
     /// A name from the cluster or the spec makes no path inside a bundle.
     #[error(transparent)]
     Path(#[from] PathError),
+    /// A budget is used up.
+    #[error("{0}")]
+    Limit(String),
     /// Anything else: what was attempted, on what, what came back.
     #[error("{0}")]
     Failed(String),
@@ -252,6 +258,7 @@ impl CollectError {
         match self {
             Self::Refused(_) => GapReason::Refused,
             Self::Deadline(_) => GapReason::Deadline,
+            Self::Limit(_) => GapReason::Limit,
             Self::Output(_) | Self::Path(_) | Self::Failed(_) => GapReason::Failed,
         }
     }

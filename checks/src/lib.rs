@@ -5,6 +5,7 @@
 //! schedules, limits, retries, times and records them.
 
 pub mod agent;
+pub mod budget;
 pub mod cluster;
 pub mod collector;
 pub mod collectors;

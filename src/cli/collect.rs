@@ -13,6 +13,7 @@ use checks::run::{Planned, Settings, Stop};
 use checks::{Cluster, Context, Scope};
 use jiff::Timestamp;
 
+use super::budgets::Limits;
 use super::connection::Connection;
 use super::load::{self, World};
 use super::own::{Agent, Collecting, FailOn, Format, Global, Output};
@@ -61,6 +62,7 @@ pub(super) struct Job<'a> {
     pub(super) output: PathBuf,
     pub(super) since: Option<Timestamp>,
     pub(super) deadline: Option<Duration>,
+    pub(super) limits: Limits,
     pub(super) collect_without_permissions: bool,
     pub(super) metadata: Vec<(String, String)>,
     pub(super) mode: Mode,
@@ -77,6 +79,7 @@ pub(super) struct Ran {
 pub(super) fn own(kind: Kind, flags: Collecting, global: &Global) -> Done {
     let deadline = load::duration("--deadline", &flags.deadline)?;
     let since = load::since(flags.since.as_deref(), flags.since_time.as_deref())?;
+    let limits = flags.budgets.limits()?;
     let world = World::new(&global.connection);
     let ran = block_on(async {
         let specs = load::specs(&flags.specs, flags.no_uri, &world).await?;
@@ -104,6 +107,7 @@ pub(super) fn own(kind: Kind, flags: Collecting, global: &Global) -> Done {
             output,
             since,
             deadline: Some(deadline).filter(|deadline| !deadline.is_zero()),
+            limits,
             collect_without_permissions: flags.collect_without_permissions,
             metadata: Vec::new(),
             mode: Mode::choose(global.quiet, true),
@@ -227,6 +231,7 @@ pub(super) fn dropin(flags: &Dropin) -> Done {
             output: dropin_output(kind, flags.bundle.as_deref()),
             since,
             deadline: None,
+            limits: Limits::default(),
             collect_without_permissions: flags.collect_without_permissions,
             metadata,
             mode: Mode::choose(false, flags.interactive),
@@ -314,6 +319,8 @@ pub(super) async fn run(job: Job<'_>) -> Result<Ran, Failure> {
     listen(&job.stop)?;
     let settings = Settings {
         run_deadline: job.deadline,
+        budget: job.limits.collector,
+        bundle_bytes: job.limits.bundle_bytes,
         error_files: job.kind == Kind::SupportBundle,
         ..Settings::default()
     };
@@ -322,6 +329,7 @@ pub(super) async fn run(job: Job<'_>) -> Result<Ran, Failure> {
         host: Host::default(),
         namespace: job.namespace.filter(|namespace| !namespace.is_empty()),
         logs_since: job.since,
+        log_budget: job.limits.log,
         run_id: run_id(),
         salt: Salt::default(),
         agent_image: job.agent_image,

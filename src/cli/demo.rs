@@ -96,6 +96,7 @@ async fn preflight(
         agent_image: None,
         output,
         since: None,
+        limits: super::budgets::Limits::default(),
         deadline: Some(std::time::Duration::from_mins(2)),
         collect_without_permissions: true,
         metadata: Vec::new(),

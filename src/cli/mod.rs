@@ -3,6 +3,7 @@
 
 mod agent;
 mod analyze;
+mod budgets;
 mod collect;
 mod connection;
 mod demo;

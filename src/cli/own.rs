@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::connection::Connection;
-use super::{Done, agent, analyze, collect, demo, packs, redact, reference, serve, verify};
+use super::{
+    Done, agent, analyze, budgets, collect, demo, packs, redact, reference, serve, verify,
+};
 
 /// Preflight checks and support bundles for software that runs in other people's Kubernetes clusters.
 #[derive(Debug, Parser)]
@@ -100,6 +102,8 @@ pub(super) struct Collecting {
     pub(super) deadline: String,
     #[command(flatten)]
     pub(super) agent: Agent,
+    #[command(flatten)]
+    pub(super) budgets: budgets::Budgets,
     /// Collect logs since this time (RFC 3339)
     #[arg(long, value_name = "TIME", conflicts_with = "since")]
     pub(super) since_time: Option<String>,

@@ -16,6 +16,7 @@ use crate::agent::{Image, Place};
 use crate::budget::LogBudget;
 use crate::cluster::Cluster;
 use crate::fingerprint::Salt;
+use crate::foresight::{self, Expected};
 use crate::host::Host;
 pub use crate::output::{KeptFile, Output, OutputFile};
 
@@ -155,6 +156,18 @@ pub trait Collector: fmt::Debug + Send + Sync {
         )))
     }
 
+    /// What it would read, found out by counts alone: nothing is written, and no content is read but a sample. By default that
+    /// follows from its permissions.
+    async fn foresee(&self, context: &Context) -> Vec<Expected> {
+        let permissions = self.permissions(context.namespace.as_deref());
+        foresight::of_permissions(&permissions)
+    }
+
+    /// The images of pods that it would make.
+    fn images(&self, _context: &Context) -> Vec<String> {
+        Vec::new()
+    }
+
     /// How long it may take in all, where its configuration says so.
     fn deadline(&self) -> Option<Duration> {
         None
@@ -190,6 +203,8 @@ pub struct Context {
     pub logs_since: Option<jiff::Timestamp>,
     /// How much of each log the run takes.
     pub log_budget: LogBudget,
+    /// By when the collector has ended, cleaning up included.
+    pub ends_by: Option<jiff::Timestamp>,
     /// The run's id, a label on everything that is created.
     pub run_id: String,
     /// What makes the run's fingerprints of secrets comparable.

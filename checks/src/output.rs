@@ -42,6 +42,9 @@ pub(crate) struct Limits {
     pub(crate) bundle: Option<u64>,
 }
 
+/// With less than this left of a bundle's budget, in bytes, what is not compressed yet counts too much.
+const SCARCE: u64 = 8 << 20;
+
 /// What a collector wrote and what it says is missing.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
@@ -247,19 +250,27 @@ impl Shared {
         let limits = &self.limits;
         let written = self.bytes.load(Ordering::Relaxed);
         let collector = limits.collector.map(|limit| limit.saturating_sub(written));
-        let bundle = limits.bundle;
-        let bundle = bundle.map(|limit| limit.saturating_sub(self.archive.size()));
+        let bundle = limits.bundle.map(|limit| {
+            if self.archive.size() + SCARCE > limit {
+                self.archive.settle();
+            }
+            limit.saturating_sub(self.archive.size())
+        });
         smaller(collector, bundle)
     }
 
     /// Whether `more` bytes, which are counted already, are too many.
     fn exceeds(&self, more: u64) -> bool {
-        let limits = &self.limits;
         let written = self.bytes.load(Ordering::Relaxed);
-        limits.collector.is_some_and(|limit| written > limit)
-            || limits
-                .bundle
-                .is_some_and(|limit| self.archive.size() + more > limit)
+        let too_many = |limit| written > limit;
+        let too_long = |limit| {
+            let is_too_long = || self.archive.size() + more > limit;
+            if is_too_long() {
+                self.archive.settle();
+            }
+            is_too_long()
+        };
+        self.limits.collector.is_some_and(too_many) || self.limits.bundle.is_some_and(too_long)
     }
 
     fn used_up(&self) -> String {

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::budget::{Cut, Ends, LogBudget, smaller};
 use crate::cluster::{Answer, ApiError, Cause, Cluster, segment};
 use crate::collector::{CollectError, Context, KeptFile, Output};
+use crate::foresight::Expected;
 
 /// Where the logs of all pods lie, whoever asked for them: `<namespace>/<pod>/<container>.log`.
 pub(crate) const ROOT: &str = "cluster-resources/pods/logs";
@@ -126,6 +127,18 @@ impl Extent {
             query.push(("timestamps", "true".to_owned()));
         }
         query
+    }
+
+    /// About how many bytes a log has at most: as lines have about a hundred.
+    pub(crate) fn most(&self, budget: &LogBudget) -> u64 {
+        const LINE: u64 = 100;
+        const WINDOW: u64 = 1 << 20;
+        let lines = match self.window {
+            Window::Lines(lines) => smaller(Some(lines), budget.lines),
+            _ => budget.lines,
+        };
+        let bytes = smaller(self.bytes, budget.bytes);
+        smaller(lines.map(|lines| lines.saturating_mul(LINE)), bytes).unwrap_or(WINDOW)
     }
 
     /// Lines of which there may be more, because a run's budget asks for fewer than the window has.
@@ -311,6 +324,59 @@ impl Log<'_> {
             query.push(("previous", "true"));
         }
         cluster.get(&path, &query).await
+    }
+}
+
+/// The pods that are looked at to tell how many logs a pod has.
+const LOOKED_AT: &str = "50";
+
+/// About how many logs these pods have, `wanted` of each where it is not 0: by the containers of the first few.
+pub(crate) async fn foresee(
+    cluster: &Cluster,
+    path: &str,
+    query: &[(&str, &str)],
+    wanted: usize,
+    pods: &Expected,
+) -> Expected {
+    #[derive(serde::Deserialize)]
+    struct Page {
+        items: Option<Vec<Pod>>,
+    }
+    let mut query = query.to_vec();
+    query.push(("limit", LOOKED_AT));
+    let what = "logs of their containers, and of those before them".to_owned();
+    let sample = match cluster.json::<Page>(path, &query).await {
+        Ok(page) => page.items.unwrap_or_default(),
+        Err(error) => {
+            return Expected {
+                what,
+                uncounted: error.to_string(),
+                ..Expected::default()
+            };
+        }
+    };
+    let looked_at = sample.len() as u64;
+    let mut logs = 0;
+    for pod in sample
+        .into_iter()
+        .map(LoggedPod::from)
+        .filter(|pod| !pod.unscheduled)
+    {
+        let containers = pod
+            .containers
+            .iter()
+            .take(if wanted == 0 { usize::MAX } else { wanted });
+        logs += containers
+            .map(|container| 1 + u64::from(container.ran_before))
+            .sum::<u64>();
+    }
+    let all = pods.objects.unwrap_or(looked_at);
+    let logs = (logs * all).div_ceil(looked_at.max(1));
+    Expected {
+        what,
+        logs: Some(logs),
+        requests: logs,
+        ..Expected::default()
     }
 }
 

@@ -359,7 +359,8 @@ impl Run<'_> {
         let left = job.time.map(|time| time.saturating_sub(job.took));
         let limit = left.map_or(limit, |left| left.min(limit));
         let collector = Arc::clone(&job.collector);
-        let (context, output) = (job.context.clone(), job.output.clone());
+        let (mut context, output) = (job.context.clone(), job.output.clone());
+        context.ends_by = ends_by(limit);
         // A task of its own: collectors run in parallel, and one that panics or blocks harms no other.
         let mut task = AbortOnDropHandle::new(tokio::spawn(
             AssertUnwindSafe(async move {
@@ -411,6 +412,13 @@ impl Run<'_> {
 enum Phase {
     Main,
     Last,
+}
+
+/// When a collector that begins now has ended and cleaned up at the latest.
+fn ends_by(limit: Duration) -> Option<jiff::Timestamp> {
+    let longest = limit.saturating_add(CLEAN_UP * 4);
+    let longest = jiff::SignedDuration::try_from(longest).ok()?;
+    jiff::Timestamp::now().checked_add(longest).ok()
 }
 
 /// How long one piece of cleaning up may take.

@@ -205,6 +205,7 @@ pub(crate) fn context(cluster: Option<Cluster>) -> Context {
         namespace: None,
         logs_since: None,
         log_budget: crate::budget::LogBudget::default(),
+        ends_by: None,
         run_id: "test".into(),
         salt: Salt::default(),
         agent_image: None,

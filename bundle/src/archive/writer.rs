@@ -214,6 +214,18 @@ impl ArchiveWriter {
         taken.saturating_sub(saved) + indexed + TAIL
     }
 
+    /// Writes out the block under way, where it is not a small one, so that [`ArchiveWriter::size`] counts it as it is when
+    /// compressed. Of use where little is left of a budget: blocks of their full size compress a little better.
+    pub fn settle(&self) {
+        let under_way = {
+            let pack = self.shared.pack.lock();
+            pack.unwrap_or_else(PoisonError::into_inner).bytes.len()
+        };
+        if under_way >= BLOCK / 8 {
+            self.shared.write_out();
+        }
+    }
+
     /// What is not in the archive as it was asked for, in the order in which it happened.
     #[must_use]
     pub fn losses(&self) -> Vec<Loss> {

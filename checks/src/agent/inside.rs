@@ -33,6 +33,7 @@ pub async fn carry_out(request: &[u8], stop: &Stop, stdout: &mut impl Write) -> 
         namespace: request.namespace,
         logs_since: None,
         log_budget: crate::budget::LogBudget::default(),
+        ends_by: None,
         run_id: request.run_id,
         salt: Salt::from_bytes(request.salt),
         agent_image: None,

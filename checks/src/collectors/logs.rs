@@ -15,7 +15,8 @@ use crate::cluster::{Cluster, ListError, Listed, segment};
 use crate::collector::{
     CollectError, Collector, CollectorKind, Context, Output, Permission, Scope, locked,
 };
-use crate::pod_log::{AT_ONCE, Extent, Log, LoggedContainer, LoggedPod, ROOT, Window};
+use crate::foresight::{self, Expected};
+use crate::pod_log::{self, AT_ONCE, Extent, Log, LoggedContainer, LoggedPod, ROOT, Window};
 
 /// The registry row.
 pub(super) const KIND: CollectorKind = CollectorKind {
@@ -217,6 +218,35 @@ impl Collector for Named {
         Ok(())
     }
 
+    async fn foresee(&self, context: &Context) -> Vec<Expected> {
+        let Some(cluster) = &context.cluster else {
+            return Vec::new();
+        };
+        let namespace = self.logs.namespace.as_str();
+        let labels = self.logs.selector.join(",");
+        let query = [("labelSelector", labels.as_str())];
+        let place = match namespace {
+            "" => "cluster-wide".to_owned(),
+            namespace => format!("in namespace {namespace:?}"),
+        };
+        let what = format!("pods with the labels {labels:?} {place}");
+        let path = pods_path(namespace);
+        let pods = foresight::counted(cluster, what, &path, &query).await;
+        let wanted = self.logs.container_names.len();
+        let logs = pod_log::foresee(cluster, &path, &query, wanted, &pods).await;
+        let extent = logs
+            .logs
+            .unwrap_or(0)
+            .saturating_mul(self.extent.most(&context.log_budget));
+        vec![
+            pods,
+            Expected {
+                bytes: Some(extent),
+                ..logs
+            },
+        ]
+    }
+
     fn comes_back(&self) -> bool {
         !locked(&self.healthy).is_empty()
     }
@@ -226,6 +256,14 @@ impl Collector for Named {
         self.copy(healthy, context, output).await?;
         self.all_done(output);
         Ok(())
+    }
+}
+
+/// The pods of a namespace, of all where it is empty.
+fn pods_path(namespace: &str) -> String {
+    match namespace {
+        "" => "/api/v1/pods".to_owned(),
+        namespace => format!("/api/v1/namespaces/{}/pods", segment(namespace)),
     }
 }
 
@@ -379,10 +417,7 @@ impl Named {
         namespace: &str,
         search: &mut Search,
     ) -> Result<Option<GapReason>, CollectError> {
-        let path = match namespace {
-            "" => "/api/v1/pods".to_owned(),
-            namespace => format!("/api/v1/namespaces/{}/pods", segment(namespace)),
-        };
+        let path = pods_path(namespace);
         let labels = self.logs.selector.join(",");
         let query = [("labelSelector", labels.as_str())];
         let files = self.files_of(namespace);

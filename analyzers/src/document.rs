@@ -132,6 +132,20 @@ pub(crate) fn missing(files: &Files, pattern: &str) -> Option<NotEvaluated> {
     Some(NotEvaluated::Unknown(reason))
 }
 
+/// Why part of this very file is missing, whichever of its names it is asked for by: what is not found in it may be in that
+/// part.
+pub(crate) fn cut_short(files: &Files, path: &str) -> Option<NotEvaluated> {
+    let target = files.link_target(path);
+    let target = target.as_ref().map(|target| target.as_str());
+    [Some(path), target].into_iter().flatten().find_map(|path| {
+        let mut gaps = files
+            .gaps(path)
+            .filter(|gap| gap.reason != GapReason::Absent);
+        let gap = gaps.find(|gap| gap.path == path)?;
+        Some(NotEvaluated::Unknown(describe(gap)))
+    })
+}
+
 fn describe(gap: &Gap) -> String {
     format!("{}: {}: {}", gap.path, gap.reason.phrase(), gap.detail)
 }

@@ -173,6 +173,7 @@ fn collected(
         redactor: Some(load::compile(Profile::Standard, &[])?),
         agent_image,
         writes: checks::collector::Writes::Refused,
+        limits: Limits::default(),
         output,
         since: None,
         deadline: Some(deadline).filter(|deadline| !deadline.is_zero()),
@@ -180,6 +181,7 @@ fn collected(
         metadata: Vec::new(),
         mode: Mode::choose(global.quiet, true),
         writes: checks::collector::Writes::Refused,
+        limits: Limits::default(),
         stop: checks::run::Stop::default(),
     }))?
 }

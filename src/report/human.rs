@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use analyzers::Verdict;
-use bundle::manifest::Outcome;
+use bundle::manifest::{Gap, GapReason, Outcome};
 
 use crate::report::Report;
 
@@ -124,11 +124,26 @@ impl Page {
                 &format!("{}: {what}", record.title),
                 false,
             );
+            // A budget says for each file how much of it is missing.
+            let is_cut = |gap: &&Gap| gap.reason == GapReason::Limit;
+            let (cut, others): (Vec<&Gap>, Vec<&Gap>) = record.gaps.iter().partition(is_cut);
             // One refusal leaves many files out; it is told once.
             let details = std::iter::once(record.error.as_str())
-                .chain(record.gaps.iter().map(|gap| gap.detail.as_str()))
+                .chain(others.iter().map(|gap| gap.detail.as_str()))
                 .filter(|detail| !detail.is_empty());
             self.some(details.map(str::to_owned).collect());
+            if !cut.is_empty() {
+                let files = if cut.len() == 1 { "file" } else { "files" };
+                self.line(&format!(
+                    "{} {files} cut or left out by a budget:",
+                    cut.len()
+                ));
+                let cut = cut.iter();
+                self.some(
+                    cut.map(|gap| format!("{}: {}", gap.path, gap.detail))
+                        .collect(),
+                );
+            }
         }
         if !report.lost.is_empty() {
             let count = report.lost.len();

@@ -6,6 +6,7 @@
     reason = "the fixture is shared by two test binaries; each takes a part of it"
 )]
 
+mod budgets;
 mod capacity;
 mod collect;
 mod config;

@@ -173,15 +173,13 @@ fn collected(
         redactor: Some(load::compile(Profile::Standard, &[])?),
         agent_image,
         writes: checks::collector::Writes::Refused,
-        limits: Limits::default(),
+        limits: super::budgets::Limits::default(),
         output,
         since: None,
         deadline: Some(deadline).filter(|deadline| !deadline.is_zero()),
         collect_without_permissions: true,
         metadata: Vec::new(),
         mode: Mode::choose(global.quiet, true),
-        writes: checks::collector::Writes::Refused,
-        limits: Limits::default(),
         stop: checks::run::Stop::default(),
     }))?
 }

@@ -39,9 +39,16 @@ pub(super) struct Pushed {
 impl Pushing {
     /// Starts each upload and cancels it, one after the other, if whoever started the run allows it.
     pub(super) async fn run(self, context: &Context, end: Instant) -> Pushed {
-        let names: Vec<String> = self.repositories.iter().map(|it| it.image.clone()).collect();
+        let names: Vec<String> = self
+            .repositories
+            .iter()
+            .map(|it| it.image.clone())
+            .collect();
         let without = |reason, message: &str| Pushed {
-            pushes: names.iter().map(|name| refused_push(name, reason, message)).collect(),
+            pushes: names
+                .iter()
+                .map(|name| refused_push(name, reason, message))
+                .collect(),
             requests: 0,
         };
         if names.is_empty() {
@@ -61,7 +68,10 @@ impl Pushing {
         });
         match timeout_at(end, work).await {
             Ok(Some(pushed)) => pushed,
-            _ => without(Reason::Deadline, "the time was over before an upload was started and cancelled"),
+            _ => without(
+                Reason::Deadline,
+                "the time was over before an upload was started and cancelled",
+            ),
         }
     }
 

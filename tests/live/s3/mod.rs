@@ -64,12 +64,12 @@ fn spec(cases: &[Case]) -> String {
             .iter()
             .map(|(name, value)| format!("      {name}: {value}"))
             .collect();
-        collectors.push_str(&format!(
+        collectors += &format!(
             "  - s3:\n      collectorName: {}\n{}\n",
             case.name,
             fields.join("\n")
-        ));
-        analyzers.push_str(&format!("  - s3: {{collectorName: {}}}\n", case.name));
+        );
+        analyzers += &format!("  - s3: {{collectorName: {}}}\n", case.name);
     }
     format!(
         "apiVersion: troubleshoot.sh/v1beta2\nkind: Preflight\nmetadata: {{name: s3}}\nspec:\n  collectors:\n  - clusterInfo: {{exclude: true}}\n  - clusterResources: {{exclude: true}}\n{collectors}  analyzers:\n{analyzers}"

@@ -3,6 +3,7 @@
 
 mod servers;
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use bundle::collected::s3::{Link, Outcome, Reason, Report};
@@ -64,12 +65,13 @@ fn spec(cases: &[Case]) -> String {
             .iter()
             .map(|(name, value)| format!("      {name}: {value}"))
             .collect();
-        collectors.push_str(&format!(
-            "  - s3:\n      collectorName: {}\n{}\n",
+        let _ = writeln!(
+            collectors,
+            "  - s3:\n      collectorName: {}\n{}",
             case.name,
             fields.join("\n")
-        ));
-        analyzers.push_str(&format!("  - s3: {{collectorName: {}}}\n", case.name));
+        );
+        let _ = writeln!(analyzers, "  - s3: {{collectorName: {}}}", case.name);
     }
     format!(
         "apiVersion: troubleshoot.sh/v1beta2\nkind: Preflight\nmetadata: {{name: s3}}\nspec:\n  collectors:\n  - clusterInfo: {{exclude: true}}\n  - clusterResources: {{exclude: true}}\n{collectors}  analyzers:\n{analyzers}"
@@ -140,6 +142,10 @@ fn expect(cluster: &Cluster, cases: &[Case]) -> Value {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table: one row for each thing that is wrong"
+)]
 fn what_is_wrong_is_named() {
     let cluster = Cluster::new("s3-wrong");
     let mut servers = Servers::new();
@@ -247,6 +253,10 @@ fn what_is_wrong_is_named() {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table: one row for each thing that is wrong"
+)]
 fn what_stands_in_front_and_changes_requests_is_named() {
     let cluster = Cluster::new("s3-front");
     let mut servers = Servers::new();

@@ -1,5 +1,6 @@
 //! Object storages and what stands in front of them, as children of a test.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -152,10 +153,10 @@ impl Servers {
             "daemon off;\nuser root;\npid {folder}/nginx.pid;\nerror_log {folder}/nginx-error.log;\nevents {{}}\nhttp {{\naccess_log off;\nclient_max_body_size 64m;\nmap $request_method $writer {{ PUT $binary_remote_addr; default ''; }}\nlimit_req_zone $writer zone=writes:1m rate=1r/s;\n"
         );
         for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
-            text.push_str(&format!("{kind}_temp_path {folder}/{kind};\n"));
+            let _ = writeln!(text, "{kind}_temp_path {folder}/{kind};");
         }
         for (port, lines) in servers {
-            text.push_str(&format!("server {{ listen 127.0.0.1:{port}; {lines} }}\n"));
+            let _ = writeln!(text, "server {{ listen 127.0.0.1:{port}; {lines} }}");
         }
         text.push_str("}\n");
         let path = self.path("nginx.conf");
@@ -170,9 +171,10 @@ impl Servers {
             "defaults\n mode http\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n"
                 .to_owned();
         for (port, to, line) in frontends {
-            text.push_str(&format!(
-                "listen p{port}\n bind 127.0.0.1:{port}\n {line}\n server s 127.0.0.1:{to}\n"
-            ));
+            let _ = writeln!(
+                text,
+                "listen p{port}\n bind 127.0.0.1:{port}\n {line}\n server s 127.0.0.1:{to}"
+            );
         }
         let path = self.path("haproxy.cfg");
         fs::write(&path, text).expect("a configuration");

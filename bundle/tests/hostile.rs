@@ -476,3 +476,18 @@ fn an_index_that_points_elsewhere_is_not_used() -> Result {
     assert!(files.paths().eq(expected.paths()));
     Ok(())
 }
+
+#[test]
+fn an_archive_of_more_files_than_an_index_holds_has_none_and_is_whole() -> Result {
+    let (writer, file) = writer()?;
+    let count = 200_001;
+    for n in 0..count {
+        writer.link(&support::path(&format!("l/{n}")), &support::path("version.yaml"))?;
+    }
+    write(&writer, "version.yaml", b"v")?;
+    assert!(!writer.finish(&manifest())?.indexed);
+    let files = open(file.bytes())?;
+    assert_eq!(files.problems(), []);
+    assert_eq!(files.paths().count(), count + 1);
+    Ok(())
+}

@@ -499,6 +499,8 @@ async fn ask_at(port: u16, ahead: jiff::SignedDuration) -> Report {
         host: Host::default(),
         namespace: None,
         logs_since: None,
+        log_budget: checks::budget::LogBudget::default(),
+        ends_by: None,
         run_id: "clock".to_owned(),
         salt: Salt::default(),
         agent_image: None,

@@ -482,7 +482,10 @@ fn an_archive_of_more_files_than_an_index_holds_has_none_and_is_whole() -> Resul
     let (writer, file) = writer()?;
     let count = 200_001;
     for n in 0..count {
-        writer.link(&support::path(&format!("l/{n}")), &support::path("version.yaml"))?;
+        writer.link(
+            &support::path(&format!("l/{n}")),
+            &support::path("version.yaml"),
+        )?;
     }
     write(&writer, "version.yaml", b"v")?;
     assert!(!writer.finish(&manifest())?.indexed);

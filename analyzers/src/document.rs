@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bundle::manifest::{Gap, GapReason};
 use bundle::redact::MASK;
-use bundle::{Files, ReadError};
+use bundle::{BundlePath, Files, ReadError};
 use serde::de::DeserializeOwned;
 
 use crate::finding::NotEvaluated;
@@ -136,7 +136,7 @@ pub(crate) fn missing(files: &Files, pattern: &str) -> Option<NotEvaluated> {
 /// part.
 pub(crate) fn cut_short(files: &Files, path: &str) -> Option<NotEvaluated> {
     let target = files.link_target(path);
-    let target = target.as_ref().map(|target| target.as_str());
+    let target = target.as_ref().map(BundlePath::as_str);
     [Some(path), target].into_iter().flatten().find_map(|path| {
         let mut gaps = files
             .gaps(path)

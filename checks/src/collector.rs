@@ -251,6 +251,12 @@ impl Context {
             .ok_or_else(|| CollectError::Failed("this run has no cluster to ask".to_owned()))
     }
 
+    /// The time: collectors have no clock of their own.
+    #[must_use]
+    pub fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::now()
+    }
+
     /// Has `work` done when the collector ends: normally, by an error, a panic, a deadline or a signal. The
     /// last told is done first; each piece of work has 30 seconds.
     pub fn at_end(&self, work: impl Future<Output = ()> + Send + 'static) {

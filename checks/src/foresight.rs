@@ -20,6 +20,10 @@ const AT_ONCE: usize = 8;
 /// What one collector would do.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are facts of a document"
+)]
 pub struct Foreseen {
     /// Its title.
     pub title: String,
@@ -103,9 +107,10 @@ async fn one(
     let namespace = context.namespace.as_deref();
     let collector = &planned.collector;
     let in_cluster = planned.kind.scope == Scope::Cluster && !planned.excluded;
-    let mut permissions = match in_cluster {
-        true => collector.permissions(namespace),
-        false => Vec::new(),
+    let mut permissions = if in_cluster {
+        collector.permissions(namespace)
+    } else {
+        Vec::new()
     };
     permissions.sort_unstable();
     permissions.dedup();
@@ -145,7 +150,7 @@ async fn one(
         } else {
             Vec::new()
         },
-        creates: creates.map(|permission| place(permission)).collect(),
+        creates: creates.map(place).collect(),
         images: collector.images(context),
         permissions: permissions.iter().map(ToString::to_string).collect(),
         missing,

@@ -175,11 +175,9 @@ pub(crate) fn machine() -> String {
     };
     let text = format!("{}{}", boot.trim(), processes.display());
     let digest = Sha256::digest(text.as_bytes());
-    digest
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let start = digest.iter().take(8);
+    let number = start.fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
+    format!("{number:016x}")
 }
 
 fn is_running(process: u32) -> bool {
@@ -193,7 +191,7 @@ mod tests {
     use crate::testing::{Reply, Server};
     use serde_json::{Value, json};
 
-    fn object(run_id: &str, annotations: Value) -> Value {
+    fn object(run_id: &str, annotations: &Value) -> Value {
         json!({"metadata": {"name": "probe", "namespace": "shop", "uid": "u",
             "creationTimestamp": "2026-01-01T00:00:00Z", "labels": {RUN_ID: run_id}, "annotations": annotations}})
     }
@@ -206,20 +204,20 @@ mod tests {
         for (what, object, in_use) in [
             (
                 "before its end",
-                object(&dead, json!({ENDS_BY: "2026-01-01T00:11:00Z"})),
+                object(&dead, &json!({ENDS_BY: "2026-01-01T00:11:00Z"})),
                 true,
             ),
             (
                 "after its end",
-                object(&alive, json!({ENDS_BY: "2026-01-01T00:09:00Z"})),
+                object(&alive, &json!({ENDS_BY: "2026-01-01T00:09:00Z"})),
                 false,
             ),
-            ("without a mark", object("x", Value::Null), true),
+            ("without a mark", object("x", &Value::Null), true),
             (
                 "of a process of ours that is gone",
                 object(
                     &dead,
-                    json!({ENDS_BY: "2026-01-01T00:11:00Z", MACHINE: machine}),
+                    &json!({ENDS_BY: "2026-01-01T00:11:00Z", MACHINE: machine}),
                 ),
                 false,
             ),
@@ -227,7 +225,7 @@ mod tests {
                 "of a process of ours that runs",
                 object(
                     &alive,
-                    json!({ENDS_BY: "2026-01-01T00:11:00Z", MACHINE: machine}),
+                    &json!({ENDS_BY: "2026-01-01T00:11:00Z", MACHINE: machine}),
                 ),
                 true,
             ),
@@ -235,7 +233,7 @@ mod tests {
                 "of another machine",
                 object(
                     &dead,
-                    json!({ENDS_BY: "2026-01-01T00:11:00Z", MACHINE: "other"}),
+                    &json!({ENDS_BY: "2026-01-01T00:11:00Z", MACHINE: "other"}),
                 ),
                 true,
             ),

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use crate::budget::{Cut, Ends, LogBudget, smaller};
+use crate::budget::{Cut, Ends, LogBudget, line_ends, smaller};
 use crate::cluster::{Answer, ApiError, Cause, Cluster, segment};
 use crate::collector::{CollectError, Context, KeptFile, Output};
 use crate::foresight::Expected;
@@ -249,7 +249,7 @@ impl Log<'_> {
             };
             match next {
                 Ok(Some(chunk)) => {
-                    lines += chunk.iter().filter(|byte| **byte == b'\n').count() as u64;
+                    lines += line_ends(&chunk);
                     match &mut ends {
                         None => file.write(&chunk)?,
                         Some(ends) => {
@@ -296,9 +296,10 @@ impl Log<'_> {
             }
             Ok(()) => {}
         }
-        Ok(match cuts.is_empty() {
-            true => Copied::Whole,
-            false => Copied::Cut(cuts.join("; ")),
+        Ok(if cuts.is_empty() {
+            Copied::Whole
+        } else {
+            Copied::Cut(cuts.join("; "))
         })
     }
 
@@ -415,7 +416,8 @@ mod tests {
 
     /// A log of this many lines of ten bytes.
     fn lines(count: usize) -> String {
-        (0..count).map(|line| format!("line {line:04}\n")).collect()
+        let lines: Vec<String> = (0..count).map(|line| format!("line {line:04}\n")).collect();
+        lines.concat()
     }
 
     /// Pods `a` to `d`, of which the last is unhealthy, with logs of 1,000 lines.

@@ -11,6 +11,7 @@ const LEAST: u64 = 1 << 20;
 /// How much may be collected. Sizes are Kubernetes quantities.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Budgets")]
+#[expect(clippy::struct_field_names, reason = "they are the names of the flags")]
 pub(super) struct Budgets {
     /// Longest bundle, as 50Mi; what does not fit is left out, logs of healthy pods first
     #[arg(long, value_name = "SIZE")]

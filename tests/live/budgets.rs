@@ -168,7 +168,7 @@ fn a_bundle_has_its_size_and_unhealthy_pods_come_first() {
     assert!(size <= 1 << 20, "{size} bytes");
     let bundle = cluster.bundle();
     let length = |pod: &str| {
-        let path = format!("web/{pod}/main.log");
+        let path = format!("cluster-resources/pods/logs/budgets-size/{pod}/main.log");
         if bundle.has(&path) {
             bundle.text(&path).len()
         } else {

@@ -132,7 +132,7 @@ impl Cluster {
         let mut splitter = Splitter::new(ITEM_CAP);
         let malformed = |error: SplitError| {
             let cause = Cause::Malformed(error.to_string());
-            ApiError::new(&format!("GET {path}"), cause)
+            ApiError::new(format!("GET {path}"), cause)
         };
         let pushed: Result<(), SplitError> = splitter.push(&page, |item, _| {
             bytes += item.bytes.len() as u64;

@@ -1,7 +1,7 @@
 //! What would be read: every list is counted where it will be asked for, without reading it.
 
+use futures::StreamExt as _;
 use futures::future::BoxFuture;
-use futures::{FutureExt as _, StreamExt as _};
 
 use super::kinds::{CLUSTER_WIDE, DEFINITIONS, Kind, NAMESPACED, NAMESPACES, collection, group};
 use super::{ClusterResources, custom, is_namespace};
@@ -86,7 +86,7 @@ pub(super) async fn foresee(config: &ClusterResources, context: &Context) -> Vec
     let counts = lists
         .into_iter()
         .map(|list| async move { counted(cluster, list.what, &list.path, &list.query).await });
-    let counts: Vec<BoxFuture<'_, Expected>> = counts.map(|count| count.boxed()).collect();
+    let counts: Vec<BoxFuture<'_, Expected>> = counts.map(futures::FutureExt::boxed).collect();
     let counts: Vec<Expected> = futures::stream::iter(counts)
         .buffered(AT_ONCE)
         .collect()
@@ -113,10 +113,11 @@ fn everywhere(
 ) -> Vec<List> {
     let group = group(version);
     let dotted = if group.is_empty() { "" } else { "." };
-    let selected: String = query
-        .iter()
-        .map(|(_, selector)| format!(" with {selector}"))
-        .collect();
+    let selectors: Vec<&str> = query.iter().map(|(_, selector)| *selector).collect();
+    let selected = match selectors.join(", ") {
+        none if none.is_empty() => none,
+        selectors => format!(" with {selectors}"),
+    };
     let list = |namespace: Option<&str>, place: String| List {
         what: format!("{resource}{dotted}{group}{selected} {place}"),
         path: collection(version, namespace, resource),

@@ -239,6 +239,14 @@ pub enum Writes {
     CleanUp,
 }
 
+impl Writes {
+    /// Whether nothing is written.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        *self == Self::Refused
+    }
+}
+
 /// Work to be done when a collector has ended, in whichever way.
 #[derive(Clone, Default)]
 pub struct Cleanups(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);

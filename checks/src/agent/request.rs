@@ -26,8 +26,8 @@ pub(super) struct Request {
     pub(super) run_id: String,
     /// The run's salt, so that fingerprints can be compared with those made outside.
     pub(super) salt: [u8; 32],
-    /// The operator's consent to writing.
-    #[serde(default)]
+    /// The operator's consent to writing; an image that does not know it writes nothing.
+    #[serde(default, skip_serializing_if = "Writes::is_refused")]
     pub(super) writes: Writes,
     /// How long the collector may take.
     pub(super) seconds: u64,

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 
 use super::request::{PROTOCOL, Request};
 use super::{From, Image, Place, answer, carry_out, placed, pod};
-use crate::collector::{CollectError, Collector, CollectorKind, Context, Meta, Output, Permission};
+use crate::collector::{
+    CollectError, Collector, CollectorKind, Context, Meta, Output, Permission, Writes,
+};
 use crate::collectors::KINDS;
 use crate::run::{Planned, Settings, Stop};
 use crate::testing::{Collected, Reply, Seen, Server, archive, collect_planned};
@@ -796,6 +798,9 @@ fn what_a_pod_needs_is_asked_for_before() {
 #[test]
 fn a_request_keeps_its_form() {
     let value = request(&json!({"name": "out"}));
-    let read: Request = serde_json::from_value(value.clone()).unwrap();
+    let mut read: Request = serde_json::from_value(value.clone()).unwrap();
     assert_eq!(serde_json::to_value(&read).unwrap(), value);
+    assert_eq!(read.writes, Writes::Refused);
+    read.writes = Writes::Allowed;
+    assert_eq!(serde_json::to_value(&read).unwrap()["writes"], "allowed");
 }

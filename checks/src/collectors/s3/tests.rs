@@ -53,6 +53,9 @@ fn signature(sent: &Sent) -> Option<String> {
 }
 
 proptest! {
+    // Signing is slow in a debug build.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     /// What is compared with a server's canonical request is what the library signed.
     #[test]
     fn the_canonical_request_is_the_one_that_is_signed(

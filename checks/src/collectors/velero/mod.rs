@@ -47,9 +47,9 @@ format, its profiles, which settings they have, how long the values are, in clas
 looks (empty, with blanks). Never a value, nor a part of one. With it `veleroHealth` says why a storage location
 is not available. Velero's objects are collected by `clusterResources`.
 
-Of the storage locations in S3 that Velero calls unavailable and whose credentials are in one of these Secrets, four at
+Of the storage locations in S3 that Velero calls unavailable and whose credentials are in one of these Secrets, six at
 most: the reading part of the collector `s3`, asked from here with the location's own endpoint, bucket, region and keys,
-each for half a minute. `askStorage: false` leaves that out.
+each for 20 seconds. `askStorage: false` leaves that out.
 
 Without `secrets` it is `cloud-credentials`, the name that Velero's and KOTS' installers give; a location with another one
 has it under `spec.credential.name`.

@@ -28,7 +28,7 @@ enum Command {
         after_help = "What belongs to a run that may still be under way stays: its collector's time is not up, and its process,\n\
                       where it ran on this machine, is there.\n\n\
                       Exit codes: 0 nothing is left, 1 could not look, 5 something is left.\n\n\
-                      Examples: assay job clean --all-namespaces --dry-run\n          \
+                      Example: assay job clean --all-namespaces --dry-run\n         \
                                 assay job clean -n shop --run-id 18a2b3c4d5e6f708-1f3a"
     )]
     Clean(Clean),

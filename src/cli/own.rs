@@ -44,14 +44,14 @@ pub(super) struct Global {
 enum Command {
     /// Collect what a spec asks for, judge it, and say pass, warn, fail or unknown
     #[command(
-        after_help = "Examples: kubectl assay preflight preflight.yaml --format json\n          \
+        after_help = "Example: kubectl assay preflight preflight.yaml --format json\n         \
                             assay preflight preflight.yaml --plan"
     )]
     Preflight(Collecting),
     /// Collect what a spec asks for into a support bundle
     #[command(
-        after_help = "Examples: assay collect support-bundle.yaml -o bundle.tar.gz\n          \
-                            assay collect support-bundle.yaml --max-size 50Mi --max-log-bytes 1Mi\n          \
+        after_help = "Example: assay collect support-bundle.yaml -o bundle.tar.gz\n         \
+                            assay collect support-bundle.yaml --max-size 50Mi --max-log-bytes 1Mi\n         \
                             assay collect support-bundle.yaml --plan --format yaml"
     )]
     Collect(Collecting),

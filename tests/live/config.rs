@@ -125,6 +125,31 @@ fn labels_are_looked_for_where_the_account_may() {
 const ENDED: &str = include_str!("../../checks/src/cluster/testdata/ended-2020.pem");
 const HOLDS: &str = include_str!("../../checks/src/cluster/testdata/ends-2090.pem");
 
+const CERTIFICATES: &str = "
+apiVersion: troubleshoot.sh/v1beta2
+kind: SupportBundle
+metadata: {name: certificates}
+spec:
+  collectors:
+  - clusterResources: {exclude: true}
+  - certificates:
+      secrets:
+      - {name: holds-tls, namespaces: [config-certificates]}
+      - {name: ended-tls, namespaces: [config-certificates]}
+      - {name: chain-tls, namespaces: [config-certificates]}
+      - {name: garbage-tls, namespaces: [config-certificates]}
+      - {name: absent-tls, namespaces: [config-certificates]}
+      - {name: closed-tls, namespaces: [config-certificates]}
+      configMaps:
+      - {name: kube-root-ca.crt, namespaces: [config-certificates]}
+  analyzers:
+  - certificates:
+      outcomes:
+      - fail: {message: has expired}
+      - pass: {message: holds}
+      - warn: {when: notAfter < Today + 36500 days, message: will expire}
+";
+
 /// A Secret with these texts.
 fn secret(name: &str, texts: &[(&str, &str)]) -> String {
     let texts: Map<String, Value> = texts
@@ -165,33 +190,7 @@ fn certificates_are_read_from_secrets_and_config_maps_and_judged() {
         "- {apiGroups: [''], resources: [secrets], resourceNames: [holds-tls, ended-tls, chain-tls, garbage-tls, absent-tls], verbs: [get]}
 - {apiGroups: [''], resources: [configmaps], resourceNames: [kube-root-ca.crt], verbs: [get]}",
     );
-    cluster.write(
-        "spec.yaml",
-        "
-apiVersion: troubleshoot.sh/v1beta2
-kind: SupportBundle
-metadata: {name: certificates}
-spec:
-  collectors:
-  - clusterResources: {exclude: true}
-  - certificates:
-      secrets:
-      - {name: holds-tls, namespaces: [config-certificates]}
-      - {name: ended-tls, namespaces: [config-certificates]}
-      - {name: chain-tls, namespaces: [config-certificates]}
-      - {name: garbage-tls, namespaces: [config-certificates]}
-      - {name: absent-tls, namespaces: [config-certificates]}
-      - {name: closed-tls, namespaces: [config-certificates]}
-      configMaps:
-      - {name: kube-root-ca.crt, namespaces: [config-certificates]}
-  analyzers:
-  - certificates:
-      outcomes:
-      - fail: {message: has expired}
-      - pass: {message: holds}
-      - warn: {when: notAfter < Today + 36500 days, message: will expire}
-",
-    );
+    cluster.write("spec.yaml", CERTIFICATES);
     let run = cluster
         .assay(&[
             "collect",

@@ -159,4 +159,11 @@ fn what_sigkill_leaves_can_be_found_and_ends_by_itself() {
     assert!(run_id.is_some_and(|id| !id.is_empty()), "{pod}");
     // The node ends it a minute after the run would have.
     assert_eq!(pod["spec"]["activeDeadlineSeconds"], 660, "{pod}");
+    // Its process was one of this machine and is gone: that is enough to know that nobody uses it.
+    let namespace = cluster.namespace();
+    let clean = ["job", "clean", "--namespace", namespace, "--format", "json"];
+    let cleaned = cluster.assay(&clean).run().expect_code(0).json();
+    assert_eq!(cleaned["leftovers"][0]["runId"], run_id.unwrap_or_default());
+    assert_eq!(cleaned["leftovers"][0]["outcome"], "removed", "{cleaned}");
+    assert_eq!(pods(&cluster), "");
 }

@@ -45,7 +45,7 @@ pub(super) fn run(bench: &mut Bench, rig: &Inside) -> Result<()> {
     );
     fs::write(&settings, text)?;
     let log = folder.join("log");
-    let mut command = rig.command(&program("docker-registry")?.to_string_lossy())?;
+    let mut command = rig.command(&program("registry-2")?.to_string_lossy())?;
     command.arg("serve").arg(&settings);
     command.stdout(File::create(&log)?).stderr(File::create(folder.join("errors"))?);
     let _registry = Registry(command.spawn().context("failed to start the registry")?);

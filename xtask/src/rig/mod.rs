@@ -380,7 +380,7 @@ fn environment(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
         ("ASSAY_RIG_NGINX", cache::path_of("nginx")?),
         ("ASSAY_RIG_HAPROXY", cache::path_of("haproxy")?),
         ("ASSAY_RIG_VERSITYGW", cache::path_of("versitygw")?),
-        ("ASSAY_RIG_REGISTRY_2", cache::path_of("docker-registry")?),
+        ("ASSAY_RIG_REGISTRY_2", cache::path_of("registry-2")?),
         ("ASSAY_RIG_REGISTRY_3", cache::path_of("registry-3")?),
         ("ASSAY_RIG_SQUID", cache::path_of("squid")?),
         ("ASSAY_RIG_OPENSSL", cache::path_of("openssl")?),

@@ -169,16 +169,16 @@ impl Case<'_> {
                     ..finding
                 }),
                 None => judgement.findings.push(Finding {
-                    verdict: Some(if push.cancelled { Verdict::Pass } else { Verdict::Warn }),
+                    verdict: Some(Verdict::Pass),
                     message: if push.cancelled {
                         format!("{} can be pushed to: an upload was started and cancelled.", push.repository)
                     } else {
-                        format!("{} can be pushed to; the upload that was started could not be cancelled.", push.repository)
+                        let why = if push.left.is_empty() { "it could not be cancelled" } else { &push.left };
+                        format!("{} can be pushed to: an upload was started. It is left without content ({why}); registries remove such uploads by themselves, distribution after a week.", push.repository)
                     },
                     observed,
                     ..finding
-                }
-                .with_remedy("The registry removes uploads that nobody ends, distribution after a week.")),
+                }),
             }
         }
     }

@@ -14,6 +14,11 @@ pub struct Pack {
 /// Every pack, by name.
 pub const PACKS: &[Pack] = &[
     Pack {
+        name: "airgap",
+        summary: "Is an archive of images whole and right, and does it hold every image that is wanted",
+        spec: include_str!("../specs/airgap.yaml"),
+    },
+    Pack {
         name: "gpu",
         summary: "Does a pod with a GPU fit, and what in the cluster says why not",
         spec: include_str!("../specs/gpu.yaml"),

@@ -36,7 +36,9 @@ pub(crate) fn each(
                 problems.push(format!("{}: {error}", path.display()));
             }
             if files.is_empty() {
-                problems.push(format!("{source}: there is no .yaml, .yml or .json file in it"));
+                problems.push(format!(
+                    "{source}: there is no .yaml, .yml or .json file in it"
+                ));
             }
         }
         Ok(_) => files.push(root.to_owned()),
@@ -59,16 +61,14 @@ fn text(from: impl Read) -> io::Result<String> {
     let mut bytes = Vec::new();
     from.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE {
-        return Err(io::Error::other(format!("it has more than {MAX_FILE} bytes")));
+        return Err(io::Error::other(format!(
+            "it has more than {MAX_FILE} bytes"
+        )));
     }
     String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))
 }
 
-fn list(
-    folder: &Path,
-    depth: usize,
-    files: &mut Vec<PathBuf>,
-) -> Result<(), (PathBuf, io::Error)> {
+fn list(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), (PathBuf, io::Error)> {
     let failed = |error| (folder.to_owned(), error);
     if depth > MAX_DEPTH {
         return Err(failed(io::Error::other("folders are too deep")));
@@ -85,7 +85,9 @@ fn list(
             list(&path, depth + 1, files)?;
         } else if ending.is_some_and(|ending| ENDINGS.contains(&ending)) {
             if files.len() >= MAX_FILES {
-                return Err(failed(io::Error::other(format!("it has more than {MAX_FILES} files"))));
+                return Err(failed(io::Error::other(format!(
+                    "it has more than {MAX_FILES} files"
+                ))));
             }
             files.push(path);
         }

@@ -173,6 +173,7 @@ fn collected(
         redactor: Some(load::compile(Profile::Standard, &[])?),
         agent_image,
         writes: checks::collector::Writes::Refused,
+        limits: super::budgets::Limits::default(),
         output,
         since: None,
         deadline: Some(deadline).filter(|deadline| !deadline.is_zero()),
@@ -229,7 +230,11 @@ fn verify_spec(flags: &Verify) -> Result<Vec<Value>, Failure> {
         &[json!({"imageBundle": analyzer})],
     )];
     if cluster {
-        documents.push(document("Preflight", &[json!({"clusterResources": {}})], &[]));
+        documents.push(document(
+            "Preflight",
+            &[json!({"clusterResources": {}})],
+            &[],
+        ));
     }
     Ok(documents)
 }
@@ -288,7 +293,9 @@ fn platforms_of(path: &Path) -> Result<Vec<String>, Failure> {
 fn diff(flags: &Diff, global: &Global) -> Done {
     let deadline = load::duration("--deadline", &flags.deadline)?;
     if flags.from == "-" && flags.to == "-" {
-        return Err(Failure::spec(anyhow!("only one of the archives can be standard input")));
+        return Err(Failure::spec(anyhow!(
+            "only one of the archives can be standard input"
+        )));
     }
     let collectors = [("from", &flags.from), ("to", &flags.to)].map(|(name, path)| {
         json!({"imageBundle": {

@@ -288,7 +288,10 @@ mod tests {
 
     #[test]
     fn a_moved_tag_is_a_change() {
-        let (old, new) = (archive("sha256:a", "sha256:l1", "amd64"), archive("sha256:b", "sha256:l2", "arm64"));
+        let (old, new) = (
+            archive("sha256:a", "sha256:l1", "amd64"),
+            archive("sha256:b", "sha256:l2", "arm64"),
+        );
         let changes = Changes::between(&old, &new);
         assert_eq!(changes.images, Difference::default());
         assert_eq!(

@@ -162,9 +162,9 @@ fn is_component(text: &str) -> bool {
     if !bytes.first().is_some_and(alphanumeric) || !bytes.last().is_some_and(alphanumeric) {
         return false;
     }
-    bytes
-        .split(alphanumeric)
-        .all(|between| matches!(between, b"" | b"." | b"_" | b"__") || between.iter().all(|byte| *byte == b'-'))
+    bytes.split(alphanumeric).all(|between| {
+        matches!(between, b"" | b"." | b"_" | b"__") || between.iter().all(|byte| *byte == b'-')
+    })
 }
 
 #[cfg(test)]
@@ -182,7 +182,10 @@ mod tests {
             ("index.docker.io/nginx", "docker.io/library/nginx:latest"),
             ("localhost/a:1", "localhost/a:1"),
             ("reg:5000/ns/a", "reg:5000/ns/a:latest"),
-            ("quay.io/minio/operator:v7.1.1", "quay.io/minio/operator:v7.1.1"),
+            (
+                "quay.io/minio/operator:v7.1.1",
+                "quay.io/minio/operator:v7.1.1",
+            ),
             ("ghcr.io/a/b__c-d--e.f:x", "ghcr.io/a/b__c-d--e.f:x"),
         ] {
             let read = ImageReference::parse(text).map(|it| it.to_string());
@@ -218,7 +221,10 @@ mod tests {
     #[test]
     fn kots_keeps_the_last_component() {
         for (text, there) in [
-            ("quay.io/minio/operator:v7", "reg.local/ns/operator:v7".to_owned()),
+            (
+                "quay.io/minio/operator:v7",
+                "reg.local/ns/operator:v7".to_owned(),
+            ),
             ("nginx", "reg.local/ns/nginx:latest".to_owned()),
         ] {
             let read = ImageReference::parse(text).map(|it| it.rewritten("reg.local/ns/"));

@@ -6,6 +6,7 @@
     reason = "the fixture is shared by two test binaries; each takes a part of it"
 )]
 
+mod budgets;
 mod capacity;
 mod collect;
 mod config;
@@ -13,6 +14,7 @@ mod disk;
 mod exec;
 mod fixture;
 mod identity;
+mod image_bundle;
 mod interrupt;
 mod log_patterns;
 mod logs;

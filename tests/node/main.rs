@@ -20,3 +20,6 @@ mod registry;
 mod registry_servers;
 mod rig;
 mod run_pod;
+mod s3;
+#[path = "../live/s3/servers.rs"]
+mod servers;

@@ -68,10 +68,7 @@ spec:
         .map(|image| image["failure"]["reason"].as_str())
         .collect();
     assert_eq!(reasons, [None, Some("tagMissing")], "{found:#}");
-    assert_eq!(
-        found["credentials"][0]["outcome"], "accepted",
-        "{found:#}"
-    );
+    assert_eq!(found["credentials"][0]["outcome"], "accepted", "{found:#}");
     assert_eq!(bundle.holding("alice-pw"), [""; 0]);
     assert!(cluster.files_holding("alice-pw").is_empty());
     let left = ["get", "pods,secrets", "-l", "assay-run-id", "-o", "name"];

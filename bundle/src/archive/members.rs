@@ -209,11 +209,13 @@ impl<R: Skip> Members<R> {
                     }
                 }
                 EntryType::Directory => MemberKind::Folder,
-                EntryType::Symlink | EntryType::Link => match readable(target.unwrap_or_default()) {
-                    Ok(target) if kind == EntryType::Link => MemberKind::HardLink(target),
-                    Ok(target) => MemberKind::Symlink(target),
-                    Err(_) => MemberKind::Other("a link whose target is no path"),
-                },
+                EntryType::Symlink | EntryType::Link => {
+                    match readable(target.unwrap_or_default()) {
+                        Ok(target) if kind == EntryType::Link => MemberKind::HardLink(target),
+                        Ok(target) => MemberKind::Symlink(target),
+                        Err(_) => MemberKind::Other("a link whose target is no path"),
+                    }
+                }
                 EntryType::Char | EntryType::Block => MemberKind::Other("a device"),
                 EntryType::Fifo => MemberKind::Other("a pipe"),
                 EntryType::GNUSparse => {
@@ -442,7 +444,10 @@ mod tests {
         builder.into_inner().unwrap()
     }
 
-    fn read(bytes: &[u8], limits: Limits) -> Result<Vec<(String, MemberKind, usize)>, MembersError> {
+    fn read(
+        bytes: &[u8],
+        limits: Limits,
+    ) -> Result<Vec<(String, MemberKind, usize)>, MembersError> {
         let mut members = Members::new(bytes, limits);
         let mut all = Vec::new();
         while let Some(member) = members.next()? {
@@ -472,24 +477,45 @@ mod tests {
         let whole = archive();
         // The last two records are the end of the tar, of which one says enough.
         for length in 0..whole.len() - 1024 {
-            assert!(read(&whole[..length], Limits::default()).is_err(), "{length}");
+            assert!(
+                read(&whole[..length], Limits::default()).is_err(),
+                "{length}"
+            );
         }
     }
 
     #[test]
     fn each_cap_has_its_error() {
         let whole = archive();
-        let entries = Limits { entries: 0, ..Limits::default() };
-        assert!(matches!(read(&whole, entries), Err(MembersError::TooManyEntries { limit: 0 })));
-        let total = Limits { total_bytes: 1024, ..Limits::default() };
-        assert!(matches!(read(&whole, total), Err(MembersError::TooLarge { limit: 1024 })));
-        assert!(matches!(read(b"no tar", Limits::default()), Err(MembersError::NotATar)));
+        let entries = Limits {
+            entries: 0,
+            ..Limits::default()
+        };
+        assert!(matches!(
+            read(&whole, entries),
+            Err(MembersError::TooManyEntries { limit: 0 })
+        ));
+        let total = Limits {
+            total_bytes: 1024,
+            ..Limits::default()
+        };
+        assert!(matches!(
+            read(&whole, total),
+            Err(MembersError::TooLarge { limit: 1024 })
+        ));
+        assert!(matches!(
+            read(b"no tar", Limits::default()),
+            Err(MembersError::NotATar)
+        ));
         let mut huge = Header::new_gnu();
         huge.set_entry_type(EntryType::XHeader);
         huge.set_size(1 << 40);
         huge.set_cksum();
         let refused = read(huge.as_bytes(), Limits::default());
-        assert!(matches!(refused, Err(MembersError::Header { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(MembersError::Header { .. })),
+            "{refused:?}"
+        );
     }
 
     proptest! {

@@ -292,7 +292,11 @@ impl Platform {
 
 impl std::fmt::Display for Platform {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let os = if self.os.is_empty() { "linux" } else { &self.os };
+        let os = if self.os.is_empty() {
+            "linux"
+        } else {
+            &self.os
+        };
         write!(formatter, "{os}/{}", self.architecture)?;
         if !self.variant.is_empty() {
             write!(formatter, "/{}", self.variant)?;

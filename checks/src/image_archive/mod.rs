@@ -1,18 +1,22 @@
 //! Archives of container images, read once from their beginning to their end, with nothing unpacked to disk.
 //!
-//! * `place`: what a file is by its name. `document`: what JSON says. `examine`: one content on its way past.
+//! * `place`: what a file is by its name. `document`, `airgap`: what JSON and `airgap.yaml` say. `examine`: one content on its way past.
 //! * `shelf`: what was found, which becomes the [`Inventory`].
 //! * `walk`: streams, plain tars, folders. A stream is inflated in one thread and examined in others (`lanes`); of a
-//!   plain tar and a folder several contents are examined at once. `digest`: digests in threads of their own.
+//!   plain tar and a folder several contents are examined at once. `digest`: digests in threads of their own;
+//!   `readers`: what it reads through; `release`: KOTS' `app.tar.gz`.
 //!
 //! The reader of bundles is not used: it wants to come back to what it read, and so keeps a foreign gzip stream,
 //! compressed, on disk. An image archive has tens of gigabytes, and is only asked whether it is whole.
 
+mod airgap;
 mod digest;
 mod document;
 mod examine;
 mod lanes;
 mod place;
+mod readers;
+mod release;
 mod shelf;
 #[cfg(test)]
 mod tests;

@@ -175,6 +175,15 @@ pub(super) fn target(name: &[&str], target: &str, is_symbolic: bool) -> Option<S
     Some(path.join("/"))
 }
 
+/// A path below the archive that it lies in.
+pub(super) fn joined(prefix: &str, path: &str) -> String {
+    match (prefix, path) {
+        ("", path) => path.to_owned(),
+        (prefix, "") => prefix.to_owned(),
+        (prefix, path) => format!("{prefix}/{path}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,9 +208,18 @@ mod tests {
             })
         };
         for (name, place) in [
-            (format!("./blobs/sha256/{HEX}"), (String::new(), blob.clone())),
-            (format!("x/blobs/sha256/{HEX}"), ("x".to_owned(), blob.clone())),
-            (format!("{tree}/blobs/sha256/e3/{HEX}/data"), (tree.clone(), blob)),
+            (
+                format!("./blobs/sha256/{HEX}"),
+                (String::new(), blob.clone()),
+            ),
+            (
+                format!("x/blobs/sha256/{HEX}"),
+                ("x".to_owned(), blob.clone()),
+            ),
+            (
+                format!("{tree}/blobs/sha256/e3/{HEX}/data"),
+                (tree.clone(), blob),
+            ),
             (
                 format!("{tree}/repositories/a/nginx/_manifests/tags/1.0/current/link"),
                 (tree.clone(), link(LinkKind::Tag("1.0".to_owned()))),
@@ -220,12 +238,21 @@ mod tests {
             ),
             ("./airgap.yaml".to_owned(), (String::new(), Slot::Airgap)),
             ("x/airgap.yaml".to_owned(), ("x".to_owned(), Slot::Other)),
-            ("._airgap.yaml".to_owned(), (String::new(), Slot::AppleDouble)),
+            (
+                "._airgap.yaml".to_owned(),
+                (String::new(), Slot::AppleDouble),
+            ),
             (format!("{HEX}.json"), (String::new(), Slot::Other)),
-            ("embedded-cluster/charts.tar.gz".to_owned(), ("embedded-cluster".to_owned(), Slot::Artifact)),
+            (
+                "embedded-cluster/charts.tar.gz".to_owned(),
+                ("embedded-cluster".to_owned(), Slot::Artifact),
+            ),
             (
                 "images/docker-archive/quay.io/a/b/v1".to_owned(),
-                ("images/docker-archive/quay.io/a/b/v1".to_owned(), Slot::Archive),
+                (
+                    "images/docker-archive/quay.io/a/b/v1".to_owned(),
+                    Slot::Archive,
+                ),
             ),
         ] {
             assert_eq!(of(&name), place, "{name}");
@@ -237,7 +264,10 @@ mod tests {
         for name in ["..", "a/../../b", "", "/", "./"] {
             assert_eq!(segments(name), None, "{name}");
         }
-        assert_eq!(target(&["a", "layer.tar"], "../b.tar", true), Some("b.tar".to_owned()));
+        assert_eq!(
+            target(&["a", "layer.tar"], "../b.tar", true),
+            Some("b.tar".to_owned())
+        );
         assert_eq!(target(&["a", "layer.tar"], "../../b.tar", true), None);
         assert_eq!(target(&["a", "layer.tar"], "/etc/passwd", true), None);
         assert_eq!(target(&["a"], "b/c", false), Some("b/c".to_owned()));

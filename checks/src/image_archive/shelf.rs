@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 
 use bundle::collected::image_bundle::{
-    Airgap, Blob, DockerManifest, Inventory, MAX_FILES, MAX_NOTES, Release, Store,
+    Blob, DockerManifest, Inventory, MAX_FILES, MAX_NOTES, Release, Store,
 };
 use serde::Deserialize;
 use syntax::image_reference::is_digest;
-use syntax::yaml;
 
-use super::document;
 use super::place::{LinkKind, Place, Slot};
+use super::{airgap, document};
 
 /// How many links are followed from a name.
 const MAX_LINKS: usize = 8;
@@ -51,7 +50,9 @@ impl Shelf {
                 false
             }
             Some(known) if known < sequence => {
-                self.note(format!("{name} is there more than once; the last one counts"));
+                self.note(format!(
+                    "{name} is there more than once; the last one counts"
+                ));
                 true
             }
             _ => true,
@@ -149,7 +150,7 @@ impl Shelf {
                 self.docker
                     .insert(place.root.clone(), document::docker(text));
             }
-            Slot::Airgap => self.inventory.airgap = Some(airgap(text)),
+            Slot::Airgap => self.inventory.airgap = Some(airgap::read(text)),
             _ => {}
         }
     }
@@ -221,105 +222,4 @@ impl Shelf {
         let blob = self.others.get(&full).cloned();
         (full, blob)
     }
-}
-
-/// Reads `airgap.yaml`.
-fn airgap(text: &[u8]) -> Airgap {
-    read_airgap(text).unwrap_or_else(|unread| Airgap {
-        unread,
-        ..Airgap::default()
-    })
-}
-
-fn read_airgap(text: &[u8]) -> Result<Airgap, String> {
-    #[derive(Deserialize, Default)]
-    #[serde(default, rename_all = "camelCase")]
-    struct Raw {
-        api_version: String,
-        kind: String,
-        spec: Option<Spec>,
-    }
-    #[derive(Deserialize, Default)]
-    #[serde(default, rename_all = "camelCase")]
-    struct Spec {
-        version_label: String,
-        update_cursor: String,
-        #[serde(rename = "channelID")]
-        channel_id: String,
-        channel_name: String,
-        app_slug: String,
-        signature: String,
-        saved_images: Option<Vec<String>>,
-        embedded_cluster_artifacts: Option<Artifacts>,
-        uncompressed_size: u64,
-        format: String,
-        required_releases: Option<Vec<Required>>,
-    }
-    #[derive(Deserialize, Default)]
-    #[serde(default, rename_all = "camelCase")]
-    struct Artifacts {
-        charts: String,
-        images_amd64: String,
-        binary_amd64: String,
-        metadata: String,
-        registry: Option<RegistryFolder>,
-        additional_artifacts: Option<BTreeMap<String, String>>,
-    }
-    #[derive(Deserialize, Default)]
-    #[serde(default, rename_all = "camelCase")]
-    struct RegistryFolder {
-        dir: String,
-        saved_images: Option<Vec<String>>,
-    }
-    #[derive(Deserialize, Default)]
-    #[serde(default, rename_all = "camelCase")]
-    struct Required {
-        version_label: String,
-    }
-    let text = std::str::from_utf8(text).map_err(|error| error.to_string())?;
-    let document =
-        yaml::document(text, &yaml::Limits::default()).map_err(|error| error.to_string())?;
-    let value = document.root.to_json().map_err(|error| error.to_string())?;
-    let raw: Raw = serde_json::from_value(value).map_err(|error| error.to_string())?;
-    if raw.kind != "Airgap" || !raw.api_version.starts_with("kots.io/") {
-        return Err(format!(
-            "it is a {:?} of {:?}, not an Airgap of kots.io",
-            raw.kind, raw.api_version
-        ));
-    }
-    let spec = raw.spec.ok_or("it has no spec")?;
-    let artifacts = spec.embedded_cluster_artifacts.unwrap_or_default();
-    let registry = artifacts.registry.unwrap_or_default();
-    let named = [
-        ("charts", artifacts.charts),
-        ("imagesAmd64", artifacts.images_amd64),
-        ("binaryAmd64", artifacts.binary_amd64),
-        ("metadata", artifacts.metadata),
-        ("registry", registry.dir),
-    ];
-    let named = named
-        .into_iter()
-        .map(|(name, path)| (name.to_owned(), path))
-        .chain(artifacts.additional_artifacts.unwrap_or_default())
-        .filter(|(_, path)| !path.is_empty());
-    Ok(Airgap {
-        unread: String::new(),
-        version_label: spec.version_label,
-        update_cursor: spec.update_cursor,
-        channel_id: spec.channel_id,
-        channel_name: spec.channel_name,
-        app_slug: spec.app_slug,
-        signed: !spec.signature.is_empty(),
-        saved_images: spec.saved_images.unwrap_or_default(),
-        embedded_cluster_artifacts: named.collect(),
-        embedded_cluster_images: registry.saved_images.unwrap_or_default(),
-        uncompressed_size: spec.uncompressed_size,
-        format: spec.format,
-        required_releases: spec
-            .required_releases
-            .unwrap_or_default()
-            .into_iter()
-            .map(|release| release.version_label)
-            .collect(),
-    })
 }

@@ -1,21 +1,21 @@
 //! From a file, a folder or standard input to members.
 
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read, Seek as _, SeekFrom};
+use std::io::{self, Cursor, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use bundle::archive::{MemberKind, Members, MembersError, Skip};
-use bundle::collected::image_bundle::Release;
-use flate2::bufread::MultiGzDecoder;
 
-use super::examine::{Wanted, reason};
+use super::digest::Algorithm;
+use super::examine::Wanted;
 use super::lanes::{Examiner, Job};
-use super::place::{Place, Slot, place, segments, target};
-use super::shelf::{ReleaseFile, Shelf};
-use super::{ReadError, Request};
+use super::place::{Place, Slot, joined, place, segments, target};
+use super::readers::{Passed, Seeking, Stored, Watched};
+use super::shelf::Shelf;
+use super::{ReadError, Request, release};
 use crate::collector::locked;
 
 /// How many bytes tell what kind of archive a stream is.
@@ -28,9 +28,6 @@ const MAX_WORKERS: usize = 8;
 const MAX_TEXT: u64 = 16 << 20;
 /// The largest link of distribution's storage: a digest.
 const MAX_LINK: u64 = 1 << 10;
-/// The largest file of a release that is read for images, and all of them together.
-const MAX_RELEASE_FILE: u64 = 1 << 20;
-const MAX_RELEASE: usize = 16 << 20;
 /// How deep folders are followed.
 const MAX_DEPTH: usize = 64;
 
@@ -70,45 +67,6 @@ pub(super) fn walk(request: &Request, stop: &AtomicBool) -> Result<Shelf, ReadEr
     Ok(shelf
         .into_inner()
         .unwrap_or_else(std::sync::PoisonError::into_inner))
-}
-
-/// How the bytes of a tar are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stored {
-    Plain,
-    Gzip,
-    Zstd,
-}
-
-impl Stored {
-    fn of(start: &[u8]) -> Self {
-        match start {
-            [0x1f, 0x8b, ..] => Self::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
-            _ => Self::Plain,
-        }
-    }
-
-    fn container(self) -> &'static str {
-        match self {
-            Self::Plain => "tar",
-            Self::Gzip => "tar, gzip",
-            Self::Zstd => "tar, zstd",
-        }
-    }
-
-    /// The tar.
-    fn unpacked<'a, R: Read + Send + 'a>(self, from: R) -> io::Result<Remembering<Box<dyn Read + Send + 'a>>> {
-        let from = BufReader::with_capacity(256 << 10, from);
-        Ok(Remembering {
-            inner: match self {
-                Self::Plain => Box::new(from),
-                Self::Gzip => Box::new(MultiGzDecoder::new(from)),
-                Self::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(from)?),
-            },
-            error: None,
-        })
-    }
 }
 
 impl Walk<'_> {
@@ -169,19 +127,26 @@ impl Walk<'_> {
             let position = members.position();
             let ended = match walked {
                 // The checksum of a gzip stream stands behind the tar's end.
-                Ok(()) => io::copy(&mut members.into_inner().take(self.request.limits.archive.total_bytes), &mut io::sink())
-                    .map(drop)
-                    .map_err(|source| MembersError::Read {
-                        at: position,
-                        source,
-                    }),
+                Ok(()) => io::copy(
+                    &mut members
+                        .into_inner()
+                        .take(self.request.limits.archive.total_bytes),
+                    &mut io::sink(),
+                )
+                .map(drop)
+                .map_err(|source| MembersError::Read {
+                    at: position,
+                    source,
+                }),
                 Err(error) => Err(error),
             };
             Ok((position, ended))
         })?;
         let (position, ended) = ended;
         let mut shelf = locked(self.shelf);
-        stored.container().clone_into(&mut shelf.inventory.container);
+        stored
+            .container()
+            .clone_into(&mut shelf.inventory.container);
         shelf.inventory.bytes = from.read;
         shelf.inventory.unpacked_bytes = position;
         drop(shelf);
@@ -233,7 +198,14 @@ impl Walk<'_> {
                 continue;
             };
             if let MemberKind::File(size) = member.kind {
-                self.file(&parts, size, sequence, prefix, &mut members.content(), examiner);
+                self.file(
+                    &parts,
+                    size,
+                    sequence,
+                    prefix,
+                    &mut members.content(),
+                    examiner,
+                );
             }
         }
         for problem in members.problems() {
@@ -294,38 +266,28 @@ impl Walk<'_> {
             Slot::OciLayout | Slot::Index | Slot::DockerManifest | Slot::Airgap => {
                 self.text(&path, &place, size, sequence, content, MAX_TEXT);
             }
-            Slot::Blob(algorithm, _) => {
-                let wanted = self.wanted(algorithm, size);
+            Slot::Blob(..) | Slot::Other => {
+                let algorithm = match place.slot {
+                    Slot::Blob(algorithm, _) => algorithm,
+                    _ => Algorithm::Sha256,
+                };
+                let wanted = Wanted {
+                    algorithm,
+                    size,
+                    unpack: self.request.unpack,
+                    limit: self.request.limits.layer,
+                };
                 let job = Job {
                     path,
                     place,
                     sequence,
                     wanted,
                 };
-                // The next member's header cannot be read either, which is told.
-                let _ = examiner.take(job, content);
-            }
-            Slot::Other => {
-                let wanted = self.wanted(super::digest::Algorithm::Sha256, size);
-                let job = Job {
-                    path,
-                    place,
-                    sequence,
-                    wanted,
-                };
+                // Where reading fails, the next member's header cannot be read either, which is told.
                 let _ = examiner.take(job, content);
             }
             Slot::Archive => self.inner(&path, content, examiner),
             Slot::Release => self.release(&path, content),
-        }
-    }
-
-    fn wanted(&self, algorithm: super::digest::Algorithm, size: u64) -> Wanted {
-        Wanted {
-            algorithm,
-            size,
-            unpack: self.request.unpack,
-            limit: self.request.limits.layer,
         }
     }
 
@@ -359,70 +321,16 @@ impl Walk<'_> {
 
     /// The release, of which the YAML files are kept.
     fn release(&self, path: &str, content: &mut dyn Skip) {
-        let mut release = Release::default();
-        let mut files = Vec::new();
-        if let Err(unread) = self.release_members(content, &mut release, &mut files) {
-            release.unread = format!("{path}: {unread}");
-        }
+        let (release, files) = release::read(path, content, self.request.limits.archive);
         let mut shelf = locked(self.shelf);
         shelf.release(release);
         shelf.release_files = files;
     }
 
-    fn release_members(
-        &self,
-        content: &mut dyn Skip,
-        release: &mut Release,
-        files: &mut Vec<ReleaseFile>,
-    ) -> Result<(), String> {
-        let buffered = BufReader::with_capacity(64 << 10, content);
-        let tar = Remembering {
-            inner: MultiGzDecoder::new(buffered),
-            error: None,
-        };
-        let mut members = Members::new(tar, self.request.limits.archive);
-        let mut total = 0;
-        loop {
-            let member = match members.next() {
-                Ok(Some(member)) => member,
-                Ok(None) => break,
-                Err(error) => return Err(error.to_string()),
-            };
-            let (Some(parts), MemberKind::File(size)) = (segments(&member.name), member.kind)
-            else {
-                continue;
-            };
-            let name = parts.join("/");
-            let is_hidden = parts.last().is_some_and(|name| name.starts_with("._"));
-            if is_hidden {
-                continue;
-            }
-            if name.ends_with(".tgz") || name.ends_with(".tar.gz") {
-                release.charts.push(name);
-            } else if (name.ends_with(".yaml") || name.ends_with(".yml"))
-                && size <= MAX_RELEASE_FILE
-                && total < MAX_RELEASE
-            {
-                let mut bytes = Vec::new();
-                if let Err(error) = members.content().read_to_end(&mut bytes) {
-                    return Err(reason(&error));
-                }
-                total += bytes.len();
-                files.push(ReleaseFile {
-                    path: name,
-                    text: String::from_utf8_lossy(&bytes).into_owned(),
-                });
-            }
-        }
-        io::copy(&mut members.into_inner(), &mut io::sink())
-            .map(drop)
-            .map_err(|error| reason(&error))
-    }
-
     /// A tar that can be read from anywhere: its members are listed first and examined several at once.
     fn plain(&self, file: File) -> Result<(), ReadError> {
         let size = file.metadata().map_or(0, |metadata| metadata.len());
-        let mut members = Members::new(Seeking { file, at: 0, size }, self.request.limits.archive);
+        let mut members = Members::new(Seeking::new(file, size), self.request.limits.archive);
         let mut all = Vec::new();
         let ended = loop {
             let member = match members.next() {
@@ -448,7 +356,9 @@ impl Walk<'_> {
             }
         };
         let mut shelf = locked(self.shelf);
-        Stored::Plain.container().clone_into(&mut shelf.inventory.container);
+        Stored::Plain
+            .container()
+            .clone_into(&mut shelf.inventory.container);
         shelf.inventory.bytes = size;
         shelf.inventory.unpacked_bytes = members.position();
         drop(shelf);
@@ -571,91 +481,14 @@ impl Walk<'_> {
         };
         let parts: Vec<&str> = found.segments.iter().map(String::as_str).collect();
         let mut content = Passed(watched);
-        self.file(&parts, found.size, found.sequence, "", &mut content, examiner);
+        self.file(
+            &parts,
+            found.size,
+            found.sequence,
+            "",
+            &mut content,
+            examiner,
+        );
         Ok(())
-    }
-}
-
-fn joined(prefix: &str, path: &str) -> String {
-    match (prefix, path) {
-        ("", path) => path.to_owned(),
-        (prefix, "") => prefix.to_owned(),
-        (prefix, path) => format!("{prefix}/{path}"),
-    }
-}
-
-/// A reader that counts, and fails once the run has ended.
-struct Watched<'a, R> {
-    inner: R,
-    stop: &'a AtomicBool,
-    read: u64,
-}
-
-impl<R: Read> Read for Watched<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.stop.load(Ordering::Relaxed) {
-            return Err(io::Error::other("the run has ended"));
-        }
-        let read = self.inner.read(buffer)?;
-        self.read += read as u64;
-        Ok(read)
-    }
-}
-
-/// A reader that has no faster way to pass over bytes.
-struct Passed<R>(R);
-
-impl<R: Read> Read for Passed<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
-    }
-}
-
-impl<R: Read> Skip for Passed<R> {}
-
-/// A decoder that goes on failing once it has failed: some forget, and what is damaged would look as if it had ended.
-struct Remembering<R> {
-    inner: R,
-    error: Option<(io::ErrorKind, String)>,
-}
-
-impl<R: Read> Read for Remembering<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if let Some((kind, text)) = &self.error {
-            return Err(io::Error::new(*kind, text.clone()));
-        }
-        let read = self.inner.read(buffer);
-        if let Err(error) = &read
-            && error.kind() != io::ErrorKind::Interrupted
-        {
-            self.error = Some((error.kind(), error.to_string()));
-        }
-        read
-    }
-}
-
-impl<R: Read> Skip for Remembering<R> {}
-
-/// A file that passes over bytes without reading them.
-struct Seeking {
-    file: File,
-    at: u64,
-    size: u64,
-}
-
-impl Read for Seeking {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(buffer)?;
-        self.at += read as u64;
-        Ok(read)
-    }
-}
-
-impl Skip for Seeking {
-    fn skip(&mut self, length: u64) -> io::Result<u64> {
-        let passed = length.min(self.size.saturating_sub(self.at));
-        self.at += passed;
-        self.file.seek(SeekFrom::Start(self.at))?;
-        Ok(passed)
     }
 }

@@ -65,12 +65,15 @@ impl Servers {
 
     fn spawn(&mut self, program: &str, arguments: &[&str]) {
         let name = program.to_lowercase();
-        let log = File::create(self.path(&format!("{name}-{}.log", self.children.len()))).expect("a log");
+        let log =
+            File::create(self.path(&format!("{name}-{}.log", self.children.len()))).expect("a log");
         let path = from_rig(&format!("ASSAY_RIG_{program}"));
         let mut command = if program == "SQUID" {
             // It refuses to run as root: it gets a user namespace in which nobody is.
             let mut unshare = Command::new("unshare");
-            unshare.args(["--user", "--map-user=65534", "--map-group=65534"]).arg(path);
+            unshare
+                .args(["--user", "--map-user=65534", "--map-group=65534"])
+                .arg(path);
             unshare
         } else {
             Command::new(path)
@@ -104,7 +107,10 @@ http: {{addr: '0.0.0.0:{port}'{http}}}
             self.shown("storage"),
         );
         fs::write(&file, text).expect("the registry's configuration");
-        self.spawn(&format!("REGISTRY_{version}"), &["serve", &file.to_string_lossy()]);
+        self.spawn(
+            &format!("REGISTRY_{version}"),
+            &["serve", &file.to_string_lossy()],
+        );
         self.wait(port);
         port
     }
@@ -140,30 +146,78 @@ http: {{addr: '0.0.0.0:{port}'{http}}}
     /// An authority, and certificates of the same key: a good one, one that has expired, one for another name, one that
     /// signs itself, one of another authority; and one that signs tokens.
     fn certificates(&self) {
-        let own = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "100"];
-        for (name, subject) in [("ca", "/CN=Test authority"), ("squid", "/CN=Squid at the border"), ("token", "/CN=Tokens")] {
+        let own = [
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "100",
+        ];
+        for (name, subject) in [
+            ("ca", "/CN=Test authority"),
+            ("squid", "/CN=Squid at the border"),
+            ("token", "/CN=Tokens"),
+        ] {
             let key = format!("{name}.key");
             let certificate = format!("{name}.crt");
             let rest = ["-keyout", &key, "-out", &certificate, "-subj", subject];
             self.openssl(&[&own[..], &rest].concat());
         }
         self.openssl(&[
-            "req", "-newkey", "rsa:2048", "-nodes", "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=registry",
+            "req",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            "server.key",
+            "-out",
+            "server.csr",
+            "-subj",
+            "/CN=registry",
         ]);
         let names = "subjectAltName=DNS:localhost,DNS:registry.test,IP:127.0.0.1,IP:0.0.0.0";
         fs::write(self.path("good.ext"), names).expect("names");
-        fs::write(self.path("other.ext"), "subjectAltName=DNS:other.example.com").expect("names");
-        for (name, extensions, days) in [("good", "good.ext", "100"), ("expired", "good.ext", "0"), ("other", "other.ext", "100")] {
+        fs::write(
+            self.path("other.ext"),
+            "subjectAltName=DNS:other.example.com",
+        )
+        .expect("names");
+        for (name, extensions, days) in [
+            ("good", "good.ext", "100"),
+            ("expired", "good.ext", "0"),
+            ("other", "other.ext", "100"),
+        ] {
             self.openssl(&[
-                "x509", "-req", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", days,
-                "-extfile", extensions, "-out", &format!("{name}.crt"),
+                "x509",
+                "-req",
+                "-in",
+                "server.csr",
+                "-CA",
+                "ca.crt",
+                "-CAkey",
+                "ca.key",
+                "-CAcreateserial",
+                "-days",
+                days,
+                "-extfile",
+                extensions,
+                "-out",
+                &format!("{name}.crt"),
             ]);
         }
         self.openssl(&[
-            "req", "-x509", "-key", "server.key", "-days", "100", "-subj", "/CN=self", "-addext", names, "-out", "self.crt",
+            "req",
+            "-x509",
+            "-key",
+            "server.key",
+            "-days",
+            "100",
+            "-subj",
+            "/CN=self",
+            "-addext",
+            names,
+            "-out",
+            "self.crt",
         ]);
         // The bumping proxy wants both in one file.
-        let both = [self.path("squid.crt"), self.path("squid.key")].map(|file| fs::read_to_string(file).expect("PEM"));
+        let both = [self.path("squid.crt"), self.path("squid.key")]
+            .map(|file| fs::read_to_string(file).expect("PEM"));
         fs::write(self.path("squid.pem"), both.concat()).expect("PEM");
     }
 
@@ -194,7 +248,11 @@ http_access deny all
                 .args(["-c", "-s", &database.to_string_lossy(), "-M", "4MB"])
                 .output()
                 .expect("security_file_certgen starts");
-            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+            assert!(
+                made.status.success(),
+                "{}",
+                String::from_utf8_lossy(&made.stderr)
+            );
             format!(
                 "http_port 127.0.0.1:{port} ssl-bump cert={pem} generate-host-certificates=on dynamic_cert_mem_cache_size=4MB
 sslcrtd_program {programs}/security_file_certgen -s {} -M 4MB
@@ -244,7 +302,13 @@ max_filedescriptors 1024
     }
 
     /// Pushes an image by hand: one layer for each platform, an index where there are several.
-    pub(crate) fn push(&self, port: u16, repository: &str, tag: &str, platforms: &[&str]) -> Pushed {
+    pub(crate) fn push(
+        &self,
+        port: u16,
+        repository: &str,
+        tag: &str,
+        platforms: &[&str],
+    ) -> Pushed {
         let mut children = Vec::new();
         let mut layers = Vec::new();
         for platform in platforms {
@@ -259,9 +323,21 @@ max_filedescriptors 1024
                 "layers": [descriptor("application/vnd.oci.image.layer.v1.tar", &layer)],
             });
             let text = manifest.to_string();
-            let reference = if platforms.len() == 1 { tag.to_owned() } else { digest(text.as_bytes()) };
-            put(port, &format!("/v2/{repository}/manifests/{reference}"), "application/vnd.oci.image.manifest.v1+json", text.as_bytes());
-            let mut child = descriptor("application/vnd.oci.image.manifest.v1+json", &(digest(text.as_bytes()), text.len()));
+            let reference = if platforms.len() == 1 {
+                tag.to_owned()
+            } else {
+                digest(text.as_bytes())
+            };
+            put(
+                port,
+                &format!("/v2/{repository}/manifests/{reference}"),
+                "application/vnd.oci.image.manifest.v1+json",
+                text.as_bytes(),
+            );
+            let mut child = descriptor(
+                "application/vnd.oci.image.manifest.v1+json",
+                &(digest(text.as_bytes()), text.len()),
+            );
             child["platform"] = json!({"os": "linux", "architecture": platform});
             children.push(child);
             layers.push(layer.0);
@@ -272,9 +348,16 @@ max_filedescriptors 1024
                 "mediaType": "application/vnd.oci.image.index.v1+json",
                 "manifests": children,
             });
-            put(port, &format!("/v2/{repository}/manifests/{tag}"), "application/vnd.oci.image.index.v1+json", index.to_string().as_bytes());
+            put(
+                port,
+                &format!("/v2/{repository}/manifests/{tag}"),
+                "application/vnd.oci.image.index.v1+json",
+                index.to_string().as_bytes(),
+            );
         }
-        let manifests = children.iter().map(|child| child["digest"].as_str().unwrap_or_default().to_owned());
+        let manifests = children
+            .iter()
+            .map(|child| child["digest"].as_str().unwrap_or_default().to_owned());
         Pushed {
             manifests: manifests.collect(),
             layers,
@@ -282,22 +365,39 @@ max_filedescriptors 1024
     }
 
     fn blob(&self, port: u16, repository: &str, bytes: &[u8]) -> (String, usize) {
-        let (_, headers, _) = request(port, "POST", &format!("/v2/{repository}/blobs/uploads/"), "", b"");
+        let (_, headers, _) = request(
+            port,
+            "POST",
+            &format!("/v2/{repository}/blobs/uploads/"),
+            "",
+            b"",
+        );
         let location = headers.lines().find_map(|line| {
             let (name, value) = line.split_once(": ")?;
-            name.eq_ignore_ascii_case("location").then(|| value.trim().to_owned())
+            name.eq_ignore_ascii_case("location")
+                .then(|| value.trim().to_owned())
         });
         let location = location.unwrap_or_else(|| panic!("no upload: {headers}"));
-        let path = location.split_once("/v2/").map_or(location.clone(), |(_, rest)| format!("/v2/{rest}"));
+        let path = location
+            .split_once("/v2/")
+            .map_or(location.clone(), |(_, rest)| format!("/v2/{rest}"));
         let digest = digest(bytes);
-        put(port, &format!("{path}&digest={digest}"), "application/octet-stream", bytes);
+        put(
+            port,
+            &format!("{path}&digest={digest}"),
+            "application/octet-stream",
+            bytes,
+        );
         (digest, bytes.len())
     }
 
     /// Takes a layer's bytes from under the registry.
     pub(crate) fn remove_blob(&self, digest: &str) {
         let digits = digest.trim_start_matches("sha256:");
-        let blob = format!("storage/docker/registry/v2/blobs/sha256/{}/{digits}/data", &digits[..2]);
+        let blob = format!(
+            "storage/docker/registry/v2/blobs/sha256/{}/{digits}/data",
+            &digits[..2]
+        );
         fs::remove_file(self.path(&blob)).expect("the layer");
     }
 }
@@ -328,9 +428,18 @@ pub(crate) fn delete(port: u16, path: &str) {
     assert_eq!(status, 202, "DELETE {path}: {headers}{body}");
 }
 
-fn request(port: u16, method: &str, path: &str, content_type: &str, bytes: &[u8]) -> (u16, String, String) {
+fn request(
+    port: u16,
+    method: &str,
+    path: &str,
+    content_type: &str,
+    bytes: &[u8],
+) -> (u16, String, String) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the registry");
-    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\nContent-Length: {}\r\n", bytes.len());
+    let mut head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\nContent-Length: {}\r\n",
+        bytes.len()
+    );
     if !content_type.is_empty() {
         let _ = write!(head, "Content-Type: {content_type}\r\n");
     }
@@ -341,7 +450,11 @@ fn request(port: u16, method: &str, path: &str, content_type: &str, bytes: &[u8]
     stream.read_to_end(&mut answer).expect("it answers");
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let status = head.split(' ').nth(1).and_then(|it| it.parse().ok()).unwrap_or_default();
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|it| it.parse().ok())
+        .unwrap_or_default();
     (status, head.to_owned(), body.to_owned())
 }
 
@@ -352,7 +465,11 @@ fn give_token(mut stream: TcpStream, folder: &Path) {
         if reader.read_line(&mut line).unwrap_or_default() == 0 {
             return;
         }
-        let query = line.split(' ').nth(1).and_then(|it| it.split_once('?')).map(|(_, it)| it.to_owned());
+        let query = line
+            .split(' ')
+            .nth(1)
+            .and_then(|it| it.split_once('?'))
+            .map(|(_, it)| it.to_owned());
         let mut user = String::new();
         loop {
             let mut header = String::new();
@@ -365,16 +482,29 @@ fn give_token(mut stream: TcpStream, folder: &Path) {
             }
         }
         let scope = query.unwrap_or_default();
-        let scope = scope.split('&').find_map(|it| it.strip_prefix("scope=")).unwrap_or_default();
-        let scope = scope.replace("%2F", "/").replace("%2C", ",").replace("%3A", ":");
+        let scope = scope
+            .split('&')
+            .find_map(|it| it.strip_prefix("scope="))
+            .unwrap_or_default();
+        let scope = scope
+            .replace("%2F", "/")
+            .replace("%2C", ",")
+            .replace("%3A", ":");
         let (status, body) = match user.as_str() {
             "puller:puller-pw" => (200, token(folder, &scope, &["pull"])),
             "pusher:pusher-pw" => (200, token(folder, &scope, &["pull", "push"])),
             "keeper:keeper-pw" => (200, token(folder, &scope, &["pull", "push", "delete"])),
             "nobody:nobody-pw" => (200, token(folder, &scope, &[])),
-            _ => (401, json!({"errors": [{"code": "UNAUTHORIZED", "message": format!("who is {user}?")}]}).to_string()),
+            _ => (
+                401,
+                json!({"errors": [{"code": "UNAUTHORIZED", "message": format!("who is {user}?")}]})
+                    .to_string(),
+            ),
         };
-        let answer = format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let answer = format!(
+            "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
         if stream.write_all(answer.as_bytes()).is_err() {
             return;
         }
@@ -389,21 +519,31 @@ fn token(folder: &Path, scope: &str, allowed: &[&str]) -> String {
         parts.next().unwrap_or_default(),
         parts.next().unwrap_or_default(),
     );
-    let granted: Vec<&str> = actions.split(',').filter(|it| allowed.contains(it)).collect();
+    let granted: Vec<&str> = actions
+        .split(',')
+        .filter(|it| allowed.contains(it))
+        .collect();
     let access = if granted.is_empty() {
         json!([])
     } else {
         json!([{"type": kind, "name": name, "actions": granted}])
     };
     let certificate = fs::read_to_string(folder.join("token.crt")).expect("the certificate");
-    let der: String = certificate.lines().filter(|line| !line.starts_with("---")).collect();
+    let der: String = certificate
+        .lines()
+        .filter(|line| !line.starts_with("---"))
+        .collect();
     let now = now();
     let head = json!({"typ": "JWT", "alg": "RS256", "x5c": [der]});
     let claims = json!({
         "iss": "test", "sub": "somebody", "aud": "registry.test", "jti": "1",
         "iat": now - 10, "nbf": now - 10, "exp": now + 300, "access": access,
     });
-    let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(head.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let signed = format!(
+        "{}.{}",
+        URL_SAFE_NO_PAD.encode(head.to_string()),
+        URL_SAFE_NO_PAD.encode(claims.to_string())
+    );
     let mut child = Command::new(from_rig("ASSAY_RIG_OPENSSL"))
         .args(["dgst", "-sha256", "-sign", "token.key"])
         .current_dir(folder)
@@ -411,9 +551,15 @@ fn token(folder: &Path, scope: &str, allowed: &[&str]) -> String {
         .stdout(Stdio::piped())
         .spawn()
         .expect("openssl starts");
-    child.stdin.take().expect("its input").write_all(signed.as_bytes()).expect("it reads");
+    child
+        .stdin
+        .take()
+        .expect("its input")
+        .write_all(signed.as_bytes())
+        .expect("it reads");
     let signature = child.wait_with_output().expect("openssl ends").stdout;
-    json!({"token": format!("{signed}.{}", URL_SAFE_NO_PAD.encode(&signature)), "expires_in": 300}).to_string()
+    json!({"token": format!("{signed}.{}", URL_SAFE_NO_PAD.encode(&signature)), "expires_in": 300})
+        .to_string()
 }
 
 fn now() -> i64 {

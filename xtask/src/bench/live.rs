@@ -73,7 +73,11 @@ pub(super) struct Ran {
 }
 
 /// Runs a spec, and returns what it took and the paths that it read.
-pub(super) fn run_spec(bench: &Bench, rig: &Inside, (verb, spec): (&str, &str)) -> Result<(Ran, Vec<String>)> {
+pub(super) fn run_spec(
+    bench: &Bench,
+    rig: &Inside,
+    (verb, spec): (&str, &str),
+) -> Result<(Ran, Vec<String>)> {
     let file = bench.folder().join("spec.yaml");
     fs::write(&file, spec)?;
     let archive = bench.folder().join("live.tar.gz");

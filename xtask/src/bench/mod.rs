@@ -4,6 +4,7 @@
 //! same inputs and their figures stand beside ours with the ratio.
 
 mod bundle;
+mod images;
 mod live;
 mod load;
 mod measure;
@@ -37,6 +38,9 @@ pub(crate) struct BenchTask {
     /// Megabytes of logs
     #[arg(long, default_value_t = 1000)]
     log_megabytes: u64,
+    /// Megabytes of the archive of images
+    #[arg(long, default_value_t = 2147)]
+    image_megabytes: u64,
     /// A binary that is there already, instead of the static release build
     #[arg(long)]
     bin: Option<PathBuf>,
@@ -113,6 +117,7 @@ pub(crate) fn bench(task: &BenchTask) -> Result<()> {
         rows: Vec::new(),
     };
     offline::run(&mut bench)?;
+    images::run(&mut bench, task.image_megabytes)?;
     serve::run(&mut bench)?;
     if !task.offline {
         live::run(&mut bench)?;

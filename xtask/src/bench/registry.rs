@@ -47,7 +47,9 @@ pub(super) fn run(bench: &mut Bench, rig: &Inside) -> Result<()> {
     let log = folder.join("log");
     let mut command = rig.command(&program("registry-2")?.to_string_lossy())?;
     command.arg("serve").arg(&settings);
-    command.stdout(File::create(&log)?).stderr(File::create(folder.join("errors"))?);
+    command
+        .stdout(File::create(&log)?)
+        .stderr(File::create(folder.join("errors"))?);
     let _registry = Registry(command.spawn().context("failed to start the registry")?);
     wait_until_it_listens(rig)?;
     let mut spec = format!(
@@ -81,7 +83,12 @@ fn wait_until_it_listens(rig: &Inside) -> Result<()> {
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(30) {
         let mut asked = rig.command("curl")?;
-        asked.args(["--silent", "--output", "/dev/null", &format!("http://127.0.0.1:{PORT}/v2/")]);
+        asked.args([
+            "--silent",
+            "--output",
+            "/dev/null",
+            &format!("http://127.0.0.1:{PORT}/v2/"),
+        ]);
         if asked.status().is_ok_and(|status| status.success()) {
             return Ok(());
         }
@@ -99,7 +106,10 @@ fn fill(folder: &Path) -> Result<()> {
         let config = blob(&root, config.to_string().as_bytes())?;
         let mut layers = vec![base.clone()];
         for layer in 1..LAYERS {
-            layers.push(blob(&root, format!("layer {layer} of image {image}").as_bytes())?);
+            layers.push(blob(
+                &root,
+                format!("layer {layer} of image {image}").as_bytes(),
+            )?);
         }
         let descriptor = |kind: &str, (digest, size): &(String, usize)| json!({"mediaType": format!("application/vnd.oci.image.{kind}"), "digest": digest, "size": size});
         let manifest = json!({
@@ -112,7 +122,10 @@ fn fill(folder: &Path) -> Result<()> {
         let own = root.join(format!("repositories/bench/app{image}"));
         link(&own.join("_manifests/revisions"), &digest, &digest)?;
         link(&own.join("_manifests/tags/1/index"), &digest, &digest)?;
-        write(&own.join("_manifests/tags/1/current/link"), digest.as_bytes())?;
+        write(
+            &own.join("_manifests/tags/1/current/link"),
+            digest.as_bytes(),
+        )?;
         for (layer, _) in layers.iter().chain([&config]) {
             link(&own.join("_layers"), layer, layer)?;
         }
@@ -123,13 +136,19 @@ fn fill(folder: &Path) -> Result<()> {
 fn blob(root: &Path, bytes: &[u8]) -> Result<(String, usize)> {
     let digits = Sha256::digest(bytes);
     let digits: String = digits.iter().map(|byte| format!("{byte:02x}")).collect();
-    write(&root.join(format!("blobs/sha256/{}/{digits}/data", &digits[..2])), bytes)?;
+    write(
+        &root.join(format!("blobs/sha256/{}/{digits}/data", &digits[..2])),
+        bytes,
+    )?;
     Ok((format!("sha256:{digits}"), bytes.len()))
 }
 
 fn link(folder: &Path, digest: &str, target: &str) -> Result<()> {
     let digits = digest.trim_start_matches("sha256:");
-    write(&folder.join(format!("sha256/{digits}/link")), target.as_bytes())
+    write(
+        &folder.join(format!("sha256/{digits}/link")),
+        target.as_bytes(),
+    )
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {

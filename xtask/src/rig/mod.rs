@@ -368,6 +368,7 @@ fn status() -> Result<()> {
 /// | `ASSAY_RIG_NGINX`, `ASSAY_RIG_HAPROXY` | proxies |
 /// | `ASSAY_RIG_VERSITYGW` | an object storage that is strict |
 /// | `ASSAY_RIG_REGISTRY_2`, `ASSAY_RIG_REGISTRY_3` | registries, distribution 2.8 and 3 |
+/// | `ASSAY_RIG_SKOPEO`, `ASSAY_RIG_CRANE` | image tools |
 /// | `ASSAY_RIG_SQUID`, `ASSAY_RIG_OPENSSL` | a proxy that can open TLS; certificates |
 /// | `ASSAY_RIG_NODE` | the real node's name; set only where there is one |
 fn environment(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
@@ -382,6 +383,8 @@ fn environment(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
         ("ASSAY_RIG_VERSITYGW", cache::path_of("versitygw")?),
         ("ASSAY_RIG_REGISTRY_2", cache::path_of("registry-2")?),
         ("ASSAY_RIG_REGISTRY_3", cache::path_of("registry-3")?),
+        ("ASSAY_RIG_SKOPEO", cache::path_of("skopeo")?),
+        ("ASSAY_RIG_CRANE", cache::path_of("crane")?),
         ("ASSAY_RIG_SQUID", cache::path_of("squid")?),
         ("ASSAY_RIG_OPENSSL", cache::path_of("openssl")?),
         ("KUBECONFIG", folder.join("kubeconfig")),

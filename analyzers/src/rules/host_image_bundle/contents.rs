@@ -5,6 +5,8 @@ use std::rc::Rc;
 
 use bundle::collected::image_bundle::{Blob, Descriptor, Document, Platform};
 
+use super::holes::{Hole, Holes, named, wrong};
+use super::media;
 use super::model::{Blobs, Image, Links, Place, Top};
 use super::platforms::Required;
 
@@ -14,89 +16,6 @@ const MAX_DEPTH: usize = 8;
 /// `{}`, the configuration of what has none.
 const EMPTY_CONFIG: &str =
     "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
-
-const INDEXES: [&str; 2] = [
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-];
-const MANIFESTS: [&str; 2] = [
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-];
-const CONFIGS: [&str; 2] = [
-    "application/vnd.oci.image.config.v1+json",
-    "application/vnd.docker.container.image.v1+json",
-];
-/// Layers, and the compression that each says.
-const LAYERS: [(&str, &str); 10] = [
-    ("application/vnd.oci.image.layer.v1.tar", ""),
-    ("application/vnd.oci.image.layer.v1.tar+gzip", "gzip"),
-    ("application/vnd.oci.image.layer.v1.tar+zstd", "zstd"),
-    ("application/vnd.oci.image.layer.nondistributable.v1.tar", ""),
-    ("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", "gzip"),
-    ("application/vnd.oci.image.layer.nondistributable.v1.tar+zstd", "zstd"),
-    ("application/vnd.docker.image.rootfs.diff.tar", ""),
-    ("application/vnd.docker.image.rootfs.diff.tar.gzip", "gzip"),
-    ("application/vnd.docker.image.rootfs.diff.tar.zstd", "zstd"),
-    ("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", "gzip"),
-];
-
-/// A kind of hole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Hole {
-    /// What `savedImages` names is not there.
-    Image,
-    /// A manifest or an index.
-    Manifest,
-    /// A child of an index that no node here asks for.
-    OtherPlatform,
-    /// A configuration or a layer.
-    Blob,
-    /// The archive ends inside it.
-    Cut,
-    /// What is there is something else.
-    Digest,
-    /// A link without which a registry does not serve it.
-    Link,
-    /// A document that cannot be read, or is of another kind.
-    Document,
-    /// A layer that is not what the configuration says.
-    DiffId,
-    /// A media type that nobody knows.
-    MediaType,
-    /// An index and a configuration that name different platforms.
-    Platform,
-}
-
-/// What is wrong, and with which images.
-#[derive(Debug, Default)]
-pub(super) struct Holes(BTreeMap<(Hole, String), BTreeSet<String>>);
-
-impl Holes {
-    pub(super) fn of(&self, kind: Hole) -> impl Iterator<Item = (&str, &BTreeSet<String>)> {
-        self.0
-            .iter()
-            .filter(move |((of, _), _)| *of == kind)
-            .map(|((_, what), images)| (what.as_str(), images))
-    }
-
-    fn add(&mut self, kind: Hole, what: &str, image: &str) {
-        self.0
-            .entry((kind, what.to_owned()))
-            .or_default()
-            .insert(image.to_owned());
-    }
-
-    /// Names of images with a hole that keeps them from being pulled or pushed.
-    pub(super) fn broken(&self) -> BTreeSet<&str> {
-        let harmless = [Hole::OtherPlatform, Hole::MediaType, Hole::Platform];
-        self.0
-            .iter()
-            .filter(|((kind, _), _)| !harmless.contains(kind))
-            .flat_map(|(_, images)| images.iter().map(String::as_str))
-            .collect()
-    }
-}
 
 /// A manifest that can run, or an artifact.
 #[derive(Debug, Clone)]
@@ -116,6 +35,13 @@ struct Node {
     leaves: Vec<Leaf>,
     /// Digests and sizes of all of it.
     blobs: Vec<(String, u64)>,
+}
+
+impl Node {
+    fn doubt(&mut self, media_type: Option<String>) {
+        self.problems
+            .extend(media_type.map(|what| (Hole::MediaType, what)));
+    }
 }
 
 /// What was found of all images.
@@ -201,23 +127,32 @@ impl<'a> Walk<'a> {
         if above.len() >= MAX_DEPTH || above.contains(&descriptor.digest) {
             node.problems.push((
                 Hole::Document,
-                format!("indexes lie more than {MAX_DEPTH} deep in each other at {}", descriptor.digest),
+                format!(
+                    "indexes lie more than {MAX_DEPTH} deep in each other at {}",
+                    descriptor.digest
+                ),
             ));
             return Rc::new(node);
         }
         let what = named("manifest", descriptor);
         match self.blobs.get(place, &descriptor.digest) {
             None if descriptor.data_digest == descriptor.digest => {}
-            None => node.problems.push((Hole::Manifest, format!("{what} is missing"))),
+            None => node
+                .problems
+                .push((Hole::Manifest, format!("{what} is missing"))),
             Some(blob) => {
-                if !self.blobs.is_linked(place, &descriptor.digest, Links::Manifests) {
+                if !self
+                    .blobs
+                    .is_linked(place, &descriptor.digest, Links::Manifests)
+                {
                     node.problems.push((
                         Hole::Link,
                         format!("{what} has no link in _manifests/revisions"),
                     ));
                 }
                 let size = (descriptor.size > 0).then_some(descriptor.size);
-                node.problems.extend(wrong(&what, &descriptor.digest, size, blob));
+                node.problems
+                    .extend(wrong(&what, &descriptor.digest, size, blob));
                 node.blobs.push((descriptor.digest.clone(), blob.size));
                 above.push(descriptor.digest.clone());
                 self.document(place, descriptor, &what, blob, above, &mut node);
@@ -239,15 +174,28 @@ impl<'a> Walk<'a> {
         node: &mut Node,
     ) {
         match &blob.document {
-            Some(Document::Index { media_type, manifests }) => {
-                media(node, what, &descriptor.media_type, media_type, &INDEXES);
+            Some(Document::Index {
+                media_type,
+                manifests,
+            }) => {
+                let said =
+                    media::of_document(what, &descriptor.media_type, media_type, &media::INDEXES);
+                node.doubt(said);
                 for child in manifests {
                     self.child(place, child, above, node);
                 }
             }
-            Some(Document::Manifest { media_type, artifact_type, config, layers }) => {
-                media(node, what, &descriptor.media_type, media_type, &MANIFESTS);
-                let is_image = artifact_type.is_empty() && CONFIGS.contains(&config.media_type.as_str());
+            Some(Document::Manifest {
+                media_type,
+                artifact_type,
+                config,
+                layers,
+            }) => {
+                let said =
+                    media::of_document(what, &descriptor.media_type, media_type, &media::MANIFESTS);
+                node.doubt(said);
+                let is_image = artifact_type.is_empty()
+                    && media::CONFIGS.contains(&config.media_type.as_str());
                 let leaf = self.leaf(place, descriptor, blob, is_image, config, layers, node);
                 node.leaves.push(leaf);
             }
@@ -261,17 +209,28 @@ impl<'a> Walk<'a> {
             Some(Document::Config { .. }) | None => {
                 // Where its digest is wrong, that is said and enough.
                 if blob.digest == descriptor.digest {
-                    node.problems
-                        .push((Hole::Document, format!("{what} is neither a manifest nor an index")));
+                    node.problems.push((
+                        Hole::Document,
+                        format!("{what} is neither a manifest nor an index"),
+                    ));
                 }
             }
         }
     }
 
     /// A child of an index.
-    fn child(&mut self, place: Place<'a>, child: &Descriptor, above: &mut Vec<String>, node: &mut Node) {
+    fn child(
+        &mut self,
+        place: Place<'a>,
+        child: &Descriptor,
+        above: &mut Vec<String>,
+        node: &mut Node,
+    ) {
         let is_attestation = child.reference_type == "attestation-manifest";
-        let is_known = child.platform.as_ref().is_some_and(|platform| !platform.is_unknown());
+        let is_known = child
+            .platform
+            .as_ref()
+            .is_some_and(|platform| !platform.is_unknown());
         let is_wanted = self.copies_all
             || match &child.platform {
                 Some(platform) if is_known => self.required.wants(platform),
@@ -293,12 +252,16 @@ impl<'a> Walk<'a> {
             return;
         }
         for leaf in &below.leaves {
-            if let (Some(said), Some(is)) = (child.platform.as_ref().filter(|_| is_known), &leaf.platform)
+            if let (Some(said), Some(is)) =
+                (child.platform.as_ref().filter(|_| is_known), &leaf.platform)
                 && (said.architecture != is.architecture || said.os != is.os)
             {
                 node.problems.push((
                     Hole::Platform,
-                    format!("{} is said to be for {said}, its configuration says {is}", child.digest),
+                    format!(
+                        "{} is said to be for {said}, its configuration says {is}",
+                        child.digest
+                    ),
                 ));
             }
             node.leaves.push(leaf.clone());
@@ -335,7 +298,8 @@ impl<'a> Walk<'a> {
                 Some(diff_ids)
             }
             Some(Document::Unreadable { reason }) if is_image => {
-                node.problems.push((Hole::Document, format!("{what} cannot be read: {reason}")));
+                node.problems
+                    .push((Hole::Document, format!("{what} cannot be read: {reason}")));
                 None
             }
             _ => None,
@@ -345,13 +309,21 @@ impl<'a> Walk<'a> {
         {
             node.problems.push((
                 Hole::DiffId,
-                format!("{what} names {} layers, the manifest {}", diff_ids.len(), layers.len()),
+                format!(
+                    "{what} names {} layers, the manifest {}",
+                    diff_ids.len(),
+                    layers.len()
+                ),
             ));
         }
         for (index, layer) in layers.iter().enumerate() {
             let what = format!("layer {}", layer.digest);
             if is_image {
-                media_of_layer(node, &what, layer, self.blobs.get(place, &layer.digest));
+                node.doubt(media::of_layer(
+                    &what,
+                    layer,
+                    self.blobs.get(place, &layer.digest),
+                ));
             }
             let Some(blob) = self.content(place, &what, layer, node) else {
                 continue;
@@ -379,7 +351,8 @@ impl<'a> Walk<'a> {
             if descriptor.foreign {
                 self.foreign.insert(digest.clone());
             } else if descriptor.data_digest != *digest && digest != EMPTY_CONFIG {
-                node.problems.push((Hole::Blob, format!("{what} is missing")));
+                node.problems
+                    .push((Hole::Blob, format!("{what} is missing")));
             }
             return None;
         };
@@ -387,7 +360,8 @@ impl<'a> Walk<'a> {
             node.problems
                 .push((Hole::Link, format!("{what} has no link in _layers")));
         }
-        node.problems.extend(wrong(what, digest, Some(descriptor.size), blob));
+        node.problems
+            .extend(wrong(what, digest, Some(descriptor.size), blob));
         node.blobs.push((digest.clone(), blob.size));
         Some(blob)
     }
@@ -402,8 +376,10 @@ impl<'a> Walk<'a> {
     ) {
         let (size, digest) = match &blob.unpacked {
             Some(unpacked) if !unpacked.error.is_empty() => {
-                node.problems
-                    .push((Hole::DiffId, format!("{what} does not unpack: {}", unpacked.error)));
+                node.problems.push((
+                    Hole::DiffId,
+                    format!("{what} does not unpack: {}", unpacked.error),
+                ));
                 return;
             }
             Some(unpacked) => (unpacked.size, &unpacked.digest),
@@ -426,7 +402,11 @@ impl<'a> Walk<'a> {
     }
 
     /// An image of `docker save`.
-    fn docker(&mut self, place: Place<'a>, image: &bundle::collected::image_bundle::DockerImage) -> Node {
+    fn docker(
+        &mut self,
+        place: Place<'a>,
+        image: &bundle::collected::image_bundle::DockerImage,
+    ) -> Node {
         let mut node = Node::default();
         let mut leaf = Leaf {
             platform: None,
@@ -436,10 +416,15 @@ impl<'a> Walk<'a> {
         let what = format!("configuration {}", image.config);
         let mut diff_ids = None;
         match self.blobs.get(place, &image.config) {
-            None => node.problems.push((Hole::Blob, format!("{what} is missing"))),
+            None => node
+                .problems
+                .push((Hole::Blob, format!("{what} is missing"))),
             Some(blob) => {
                 // Its name is its digest, in both forms.
-                let hex = image.config.trim_start_matches("sha256:").trim_end_matches(".json");
+                let hex = image
+                    .config
+                    .trim_start_matches("sha256:")
+                    .trim_end_matches(".json");
                 let hex = hex.rsplit('/').next().unwrap_or_default();
                 let digest = format!("sha256:{hex}");
                 if syntax::image_reference::is_digest(&digest) {
@@ -448,7 +433,10 @@ impl<'a> Walk<'a> {
                 node.blobs.push((blob.digest.clone(), blob.size));
                 leaf.blobs.push((blob.digest.clone(), blob.size));
                 match &blob.document {
-                    Some(Document::Config { platform, diff_ids: ids }) => {
+                    Some(Document::Config {
+                        platform,
+                        diff_ids: ids,
+                    }) => {
                         leaf.platform = Some(platform.clone());
                         diff_ids = Some(ids);
                     }
@@ -463,13 +451,18 @@ impl<'a> Walk<'a> {
         {
             node.problems.push((
                 Hole::DiffId,
-                format!("{what} names {} layers, manifest.json {}", diff_ids.len(), image.layers.len()),
+                format!(
+                    "{what} names {} layers, manifest.json {}",
+                    diff_ids.len(),
+                    image.layers.len()
+                ),
             ));
         }
         for (index, key) in image.layers.iter().enumerate() {
             let what = format!("layer {key}");
             let Some(blob) = self.blobs.get(place, key) else {
-                node.problems.push((Hole::Blob, format!("{what} is missing")));
+                node.problems
+                    .push((Hole::Blob, format!("{what} is missing")));
                 continue;
             };
             node.blobs.push((blob.digest.clone(), blob.size));
@@ -485,77 +478,15 @@ impl<'a> Walk<'a> {
                 continue;
             }
             let diff_id = diff_ids.and_then(|ids| ids.get(index));
-            self.diff_id(&what, blob, diff_id.map(String::as_str), &mut node, &mut leaf);
+            self.diff_id(
+                &what,
+                blob,
+                diff_id.map(String::as_str),
+                &mut node,
+                &mut leaf,
+            );
         }
         node.leaves.push(leaf);
         node
-    }
-}
-
-/// What is wrong with a content of this name.
-fn wrong(what: &str, digest: &str, size: Option<u64>, blob: &Blob) -> Option<(Hole, String)> {
-    if !blob.cut.is_empty() {
-        return Some((Hole::Cut, format!("{what} ends {}", blob.cut)));
-    }
-    match size {
-        Some(size) if blob.size != size => {
-            return Some((
-                Hole::Digest,
-                format!("{what} has {} bytes, its descriptor says {size}", blob.size),
-            ));
-        }
-        _ => {}
-    }
-    (blob.digest != digest).then(|| {
-        (
-            Hole::Digest,
-            format!("{what} is damaged: what is there has {}", blob.digest),
-        )
-    })
-}
-
-fn named(kind: &str, descriptor: &Descriptor) -> String {
-    match &descriptor.platform {
-        Some(platform) if !platform.is_unknown() => {
-            format!("{platform} {kind} {}", descriptor.digest)
-        }
-        _ => format!("{kind} {}", descriptor.digest),
-    }
-}
-
-/// Compares the media type that a descriptor says, that a document says, and those that there are.
-fn media(node: &mut Node, what: &str, said: &str, own: &str, known: &[&str]) {
-    for media_type in [said, own] {
-        if !media_type.is_empty() && !known.contains(&media_type) {
-            node.problems.push((
-                Hole::MediaType,
-                format!("{what} is said to be {media_type:?}, which it is not"),
-            ));
-            return;
-        }
-    }
-}
-
-fn media_of_layer(node: &mut Node, what: &str, layer: &Descriptor, blob: Option<&Blob>) {
-    let media_type = &layer.media_type;
-    match LAYERS.iter().find(|(name, _)| name == media_type) {
-        None => node
-            .problems
-            .push((Hole::MediaType, format!("{what} has the unknown media type {media_type:?}"))),
-        Some((_, compression)) => {
-            if let Some(blob) = blob
-                && blob.compression != *compression
-                && blob.digest == layer.digest
-            {
-                let is = match blob.compression.as_str() {
-                    "" => "not compressed",
-                    compression => compression,
-                };
-                node.problems.push((
-                    Hole::MediaType,
-                    format!("{what} is said to be {media_type:?} and is {is}"),
-                ));
-            }
-        }
     }
 }

@@ -1,6 +1,8 @@
 //! `imageBundle`: an archive of container images holds what it must, and all of it is right.
 
 mod contents;
+mod holes;
+mod media;
 mod model;
 mod need;
 mod platforms;
@@ -20,10 +22,11 @@ use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
 use crate::config::{docs, parse, schema};
 use crate::document::{document, is_masked, redacted};
 use crate::finding::{Finding, Judgement, NotEvaluated, Verdict};
-use contents::{Contents, Hole, Walk};
+use contents::{Contents, Walk};
+use holes::Hole;
 use model::{Blobs, Image, Layout};
 use platforms::Required;
-use words::{NAME, claim, holes};
+use words::{NAME, claim};
 
 pub(super) const KIND: AnalyzerKind = AnalyzerKind {
     name: NAME,
@@ -160,7 +163,14 @@ impl Analyzer for Config {
                 Required::default()
             }
         };
-        self.judge(files, &inventory, base.as_deref(), &required, &path, &mut answers)?;
+        self.judge(
+            files,
+            &inventory,
+            base.as_deref(),
+            &required,
+            &path,
+            &mut answers,
+        )?;
         for finding in &mut answers.findings {
             finding.strict = meta.strict;
             if !meta.check_name.is_empty() {
@@ -195,13 +205,21 @@ impl Config {
         let images = with_base(images, &elsewhere);
         let mut broken = BTreeSet::new();
         if images.is_empty() {
-            answers.unknown(format!("{} holds no image of a layout that is known", inventory.path));
+            answers.unknown(format!(
+                "{} holds no image of a layout that is known",
+                inventory.path
+            ));
         } else if !is_differential || base.is_some() {
             let copies_all = layout == Layout::Kots;
             let walk = Walk::new(Blobs { base }, required, copies_all);
             let contents = walk.run(&images);
             complete(inventory, &images, &contents, copies_all, path, answers);
-            broken = contents.holes.broken().into_iter().map(str::to_owned).collect();
+            broken = contents
+                .holes
+                .broken()
+                .into_iter()
+                .map(str::to_owned)
+                .collect();
             if let Some(finding) = platforms::judge(&images, &contents, required, path) {
                 answers.say(finding);
             }
@@ -257,8 +275,14 @@ fn with_base<'a>(images: Vec<Image<'a>>, base: &[Image<'a>]) -> Vec<Image<'a>> {
 fn inventory(files: &Files, path: &str) -> Result<Arc<Inventory>, NotEvaluated> {
     let inventory = document::<Inventory>(files, path)?;
     let is_masked = |text: &str| is_masked(text);
-    let names = inventory.airgap.iter().flat_map(|airgap| &airgap.saved_images);
-    let keys = inventory.stores.values().flat_map(|store| store.blobs.keys());
+    let names = inventory
+        .airgap
+        .iter()
+        .flat_map(|airgap| &airgap.saved_images);
+    let keys = inventory
+        .stores
+        .values()
+        .flat_map(|store| store.blobs.keys());
     if names.chain(keys).any(|text| is_masked(text)) {
         return Err(redacted());
     }
@@ -349,9 +373,20 @@ fn complete(
     answers: &mut Answers,
 ) {
     let broken = contents.holes.broken().len();
-    let observed = format!("{} images, {} blobs ({path})", images.len(), contents.blobs.len());
+    let observed = format!(
+        "{} images, {} blobs ({path})",
+        images.len(),
+        contents.blobs.len()
+    );
     // What is missing behind the place where reading stopped is one thing, not hundreds.
-    let behind = [Hole::Image, Hole::Manifest, Hole::OtherPlatform, Hole::Blob, Hole::Link, Hole::Cut];
+    let behind = [
+        Hole::Image,
+        Hole::Manifest,
+        Hole::OtherPlatform,
+        Hole::Blob,
+        Hole::Link,
+        Hole::Cut,
+    ];
     let is_cut = |kind: &Hole| inventory.damage.is_some() && behind.contains(kind);
     if let Some(damage) = &inventory.damage
         && broken > 0
@@ -363,20 +398,27 @@ fn complete(
         answers.say(
             Finding {
                 observed: observed.clone(),
-                ..claim("contents", "Every image is complete", Verdict::Fail, message)
+                ..claim(
+                    "contents",
+                    "Every image is complete",
+                    Verdict::Fail,
+                    message,
+                )
             }
             .with_remedy("Transfer the archive again and compare its checksum."),
         );
     }
     for (rows, verdict) in [(BROKEN, Verdict::Fail), (DOUBTFUL, Verdict::Warn)] {
         for (kind, subject, title, remedy) in rows {
-            let (count, text) = holes(contents.holes.of(*kind));
+            let (count, text) = words::holes(contents.holes.of(*kind));
             if count == 0 || is_cut(kind) {
                 continue;
             }
             let mut message = format!("{count} found: {text}.");
             if *kind == Hole::Manifest && copies_all {
-                message.push_str(" KOTS copies every child of an index, and stops at one that is missing.");
+                message.push_str(
+                    " KOTS copies every child of an index, and stops at one that is missing.",
+                );
             }
             answers.say(
                 Finding {
@@ -390,8 +432,13 @@ fn complete(
     if broken > 0 {
         return;
     }
+    let asked_for = if contents.holes.of(Hole::OtherPlatform).next().is_some() {
+        " for the platforms that are asked for"
+    } else {
+        ""
+    };
     let mut message = format!(
-        "All {} images are complete: every digest and size is right",
+        "All {} images are complete{asked_for}: every digest and size is right",
         images.len()
     );
     message.push_str(match contents.not_compared {
@@ -402,7 +449,11 @@ fn complete(
         message.push_str(&format!(
             " The diff_ids of {} layers were not compared{}.",
             contents.not_compared,
-            if inventory.layers_unpacked { "" } else { " (skipDiffIds)" }
+            if inventory.layers_unpacked {
+                ""
+            } else {
+                " (skipDiffIds)"
+            }
         ));
     }
     if !contents.foreign.is_empty() {
@@ -413,6 +464,11 @@ fn complete(
     }
     answers.say(Finding {
         observed,
-        ..claim("contents", "Every image is complete", Verdict::Pass, message)
+        ..claim(
+            "contents",
+            "Every image is complete",
+            Verdict::Pass,
+            message,
+        )
     });
 }

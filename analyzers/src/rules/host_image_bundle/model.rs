@@ -113,10 +113,11 @@ pub(super) fn images(inventory: &Inventory) -> Vec<Image<'_>> {
 /// Whether an image that is missing under its own name is there after all, by the name in its archive.
 fn is_there(images: &[Image<'_>], wanted: &Image<'_>) -> bool {
     matches!(wanted.top, Top::Absent(_))
-        && wanted
-            .references
-            .iter()
-            .any(|reference| images.iter().any(|image| image.references.contains(reference)))
+        && wanted.references.iter().any(|reference| {
+            images
+                .iter()
+                .any(|image| image.references.contains(reference))
+        })
 }
 
 /// The images that `airgap.yaml` names.
@@ -137,10 +138,16 @@ fn saved<'a>(inventory: &'a Inventory, airgap: &'a Airgap) -> Vec<Image<'a>> {
         let reference = ImageReference::parse(name).ok();
         let mut place = nowhere;
         let top = match &reference {
-            None => Top::Absent(format!("savedImages has {name:?}, which is no image reference")),
+            None => Top::Absent(format!(
+                "savedImages has {name:?}, which is no image reference"
+            )),
             Some(reference) => {
                 let found = trees().find_map(|(root, store)| {
-                    Some((root, store, store.repositories.get_key_value(reference.last())?))
+                    Some((
+                        root,
+                        store,
+                        store.repositories.get_key_value(reference.last())?,
+                    ))
                 });
                 match found {
                     None => Top::Absent(format!("there is no repository {:?}", reference.last())),
@@ -195,7 +202,12 @@ fn in_repository(reference: &ImageReference, repository: &Repository) -> Top<'st
     }
     let tag = reference.tag.as_deref().unwrap_or("latest");
     repository.tags.get(tag).map_or_else(
-        || Top::Absent(format!("repository {:?} has no tag {tag:?}", reference.last())),
+        || {
+            Top::Absent(format!(
+                "repository {:?} has no tag {tag:?}",
+                reference.last()
+            ))
+        },
         |digest| Top::Digest(by_digest(digest)),
     )
 }
@@ -238,16 +250,19 @@ fn repositories<'a>(
             reached.push(digest);
         }
         for digest in &repository.revisions {
-            if let Some(Document::Index { manifests, .. }) =
-                store.blobs.get(digest).and_then(|blob| blob.document.as_ref())
+            if let Some(Document::Index { manifests, .. }) = store
+                .blobs
+                .get(digest)
+                .and_then(|blob| blob.document.as_ref())
             {
                 reached.extend(manifests.iter().map(|child| child.digest.as_str()));
             }
         }
         reached.sort_unstable();
-        // Where the archive ends early, the tag or the index of a manifest may be behind the end.
-        let is_whole = inventory.damage.is_none();
-        for digest in repository.revisions.iter().filter(|_| is_whole) {
+        // Of a KOTS bundle savedImages says what is an image; where an archive ends early, the tag or the index of a
+        // manifest may be behind the end.
+        let may_be_images = inventory.airgap.is_none() && inventory.damage.is_none();
+        for digest in repository.revisions.iter().filter(|_| may_be_images) {
             if reached.binary_search(&digest.as_str()).is_err() && !of_this(digest) {
                 push(format!("{name}@{digest}"), digest);
             }
@@ -269,7 +284,9 @@ fn oci<'a>(root: &'a str, store: &'a Store, images: &mut Vec<Image<'a>>) {
                 Some(name) => name.clone(),
                 None => format!("an image without a name, {}", descriptor.digest),
             },
-            references: full.filter_map(|name| ImageReference::parse(name).ok()).collect(),
+            references: full
+                .filter_map(|name| ImageReference::parse(name).ok())
+                .collect(),
             path_only: false,
             place: Place {
                 root,

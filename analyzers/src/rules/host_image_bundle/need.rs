@@ -34,13 +34,22 @@ pub(super) fn judge(
             .iter()
             .map(|(image, places)| format!("{image} ({})", places.join(", ")))
             .collect();
-        answers.unknown(format!("templates that were not rendered name images: {}", listed(&names)));
+        answers.unknown(format!(
+            "templates that were not rendered name images: {}",
+            listed(&names)
+        ));
     }
     if !need.unread.is_empty() {
-        answers.unknown(format!("manifests cannot be read: {}", listed(&need.unread)));
+        answers.unknown(format!(
+            "manifests cannot be read: {}",
+            listed(&need.unread)
+        ));
     }
     if need.given && need.documents == 0 && need.unread.is_empty() {
-        answers.unknown(format!("there is no manifest in {}", need.sources.join(", ")));
+        answers.unknown(format!(
+            "there is no manifest in {}",
+            need.sources.join(", ")
+        ));
     }
     if need.images.is_empty() {
         return;
@@ -69,14 +78,19 @@ pub(super) fn judge(
         let found = |all: &[Image<'_>]| -> BTreeSet<usize> {
             let matching = all.iter().enumerate().filter(|(_, image)| {
                 (state.only_named || !matches!(image.top, Top::Absent(_)))
-                    && (is(image, &reference) || (is_local && is_rewritten(image, local, &reference)))
+                    && (is(image, &reference)
+                        || (is_local && is_rewritten(image, local, &reference)))
             });
             matching.map(|(index, _)| index).collect()
         };
         let here = found(images);
         if here.is_empty() && found(elsewhere).is_empty() {
             missing.push(format!("{text} ({place})"));
-        } else if !here.is_empty() && here.iter().all(|index| state.broken.contains(&images[*index].name)) {
+        } else if !here.is_empty()
+            && here
+                .iter()
+                .all(|index| state.broken.contains(&images[*index].name))
+        {
             missing.push(format!("{text} ({place}), which is there and not complete"));
         }
         used.extend(here);
@@ -97,7 +111,11 @@ pub(super) fn judge(
                 "references",
                 "Image names can be read",
                 Verdict::Fail,
-                format!("{} are no image references: {}.", malformed.len(), listed(&malformed)),
+                format!(
+                    "{} are no image references: {}.",
+                    malformed.len(),
+                    listed(&malformed)
+                ),
             )
             .with_remedy("Correct the names where they are written."),
         );
@@ -115,16 +133,30 @@ fn missing_images(
     path: &str,
     answers: &mut Answers,
 ) {
-    let verdict = if missing.is_empty() { Verdict::Pass } else { Verdict::Fail };
+    let verdict = if missing.is_empty() {
+        Verdict::Pass
+    } else {
+        Verdict::Fail
+    };
     let message = if missing.is_empty() && state.only_named {
-        format!("All {wanted} images that are wanted are among its savedImages; none of them is in it.")
+        format!(
+            "All {wanted} images that are wanted are among its savedImages; none of them is in it."
+        )
     } else if missing.is_empty() {
         format!("All {wanted} images that are wanted are in it.")
     } else {
-        format!("{} of {wanted} images that are wanted cannot be had from it: {}.", missing.len(), listed(missing))
+        format!(
+            "{} of {wanted} images that are wanted cannot be had from it: {}.",
+            missing.len(),
+            listed(missing)
+        )
     };
     let from = if need.given {
-        format!("{} documents of {}", need.documents, need.sources.join(", "))
+        format!(
+            "{} documents of {}",
+            need.documents,
+            need.sources.join(", ")
+        )
     } else {
         "the release's own manifests, without its charts".to_owned()
     };
@@ -161,7 +193,11 @@ fn extra_images(extra: &[&str], all: usize, path: &str, answers: &mut Answers) {
 }
 
 fn leaking(config: &Config, leaks: &[String], wanted: usize, answers: &mut Answers) {
-    let verdict = if leaks.is_empty() { Verdict::Pass } else { Verdict::Fail };
+    let verdict = if leaks.is_empty() {
+        Verdict::Pass
+    } else {
+        Verdict::Fail
+    };
     let message = if leaks.is_empty() {
         format!("All {wanted} images are asked of {}.", config.registry)
     } else {
@@ -172,13 +208,19 @@ fn leaking(config: &Config, leaks: &[String], wanted: usize, answers: &mut Answe
         )
     };
     answers.say(
-        claim("registry", "Images come from the local registry", verdict, message)
-            .with_remedy("Use HasLocalRegistry and LocalImageName for these values."),
+        claim(
+            "registry",
+            "Images come from the local registry",
+            verdict,
+            message,
+        )
+        .with_remedy("Use HasLocalRegistry and LocalImageName for these values."),
     );
 }
 
 fn canonical(image: &str) -> String {
-    ImageReference::parse(image).map_or_else(|_| image.to_owned(), |reference| reference.to_string())
+    ImageReference::parse(image)
+        .map_or_else(|_| image.to_owned(), |reference| reference.to_string())
 }
 
 /// Whether an image can be had by this reference.
@@ -241,9 +283,15 @@ pub(super) fn collisions(images: &[Image<'_>]) -> Finding {
         })
         .collect();
     let (verdict, message) = if all.is_empty() {
-        (Verdict::Pass, "No two images have one name in the local registry.".to_owned())
+        (
+            Verdict::Pass,
+            "No two images have one name in the local registry.".to_owned(),
+        )
     } else {
-        (Verdict::Fail, format!("KOTS keeps the last part of a name only: {}.", listed(&all)))
+        (
+            Verdict::Fail,
+            format!("KOTS keeps the last part of a name only: {}.", listed(&all)),
+        )
     };
     claim("names", "Image names survive KOTS' rewriting", verdict, message).with_remedy(
         "The second push overwrites the first. Rename one of the images, give it another tag, or name both by digest.",

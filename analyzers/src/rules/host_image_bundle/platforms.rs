@@ -107,7 +107,9 @@ fn runs(built: &Platform, on: &Platform) -> bool {
 
 /// Whether a leaf is an image of this platform.
 pub(super) fn is_of(leaf: &Leaf, wanted: &Platform) -> bool {
-    leaf.platform.as_ref().is_some_and(|built| runs(built, wanted))
+    leaf.platform
+        .as_ref()
+        .is_some_and(|built| runs(built, wanted))
 }
 
 /// Which platforms there are, with how many images each.
@@ -159,7 +161,12 @@ pub(super) fn judge(
             continue;
         }
         let built: Vec<String> = built.into_iter().collect();
-        let text = format!("{} lacks {} (has {})", image.name, missing.join(", "), built.join(", "));
+        let text = format!(
+            "{} lacks {} (has {})",
+            image.name,
+            missing.join(", "),
+            built.join(", ")
+        );
         if required.every || missing.len() == required.platforms.len() {
             nowhere.push(text);
         } else {
@@ -172,11 +179,28 @@ pub(super) fn judge(
     let wanted: Vec<String> = required.platforms.iter().map(ToString::to_string).collect();
     let (verdict, message) = if !nowhere.is_empty() {
         nowhere.extend(partly);
-        (Verdict::Fail, format!("{} of {judged} images do not run where they must: {}.", nowhere.len(), listed(&nowhere)))
+        (
+            Verdict::Fail,
+            format!(
+                "{} of {judged} images do not run where they must: {}.",
+                nowhere.len(),
+                listed(&nowhere)
+            ),
+        )
     } else if partly.is_empty() {
-        (Verdict::Pass, format!("All {judged} images are there for {}.", wanted.join(", ")))
+        (
+            Verdict::Pass,
+            format!("All {judged} images are there for {}.", wanted.join(", ")),
+        )
     } else {
-        (Verdict::Warn, format!("{} of {judged} images run on some nodes only: {}.", partly.len(), listed(&partly)))
+        (
+            Verdict::Warn,
+            format!(
+                "{} of {judged} images run on some nodes only: {}.",
+                partly.len(),
+                listed(&partly)
+            ),
+        )
     };
     let finding = claim("platforms", "Images run on every node", verdict, message);
     Some(

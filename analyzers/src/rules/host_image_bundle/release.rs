@@ -27,7 +27,9 @@ pub(super) fn file(inventory: &Inventory, layout: Layout, answers: &mut Answers)
         }
         match store.oci_layout.as_deref() {
             Some("1.0.0") | None => {}
-            Some(version) => wrong.push(format!("oci-layout has version {version:?}, 1.0.0 is known")),
+            Some(version) => wrong.push(format!(
+                "oci-layout has version {version:?}, 1.0.0 is known"
+            )),
         }
         if store.oci_layout.is_some() && store.index.is_none() {
             wrong.push("the OCI layout has no index.json".to_owned());
@@ -50,13 +52,23 @@ pub(super) fn file(inventory: &Inventory, layout: Layout, answers: &mut Answers)
         inventory.members
     );
     let (verdict, message) = if !wrong.is_empty() {
-        (Verdict::Fail, format!("{} is damaged: {}.", inventory.path, listed(&wrong)))
+        (
+            Verdict::Fail,
+            format!("{} is damaged: {}.", inventory.path, listed(&wrong)),
+        )
     } else if inventory.notes.is_empty() {
-        (Verdict::Pass, format!("{} was read to its end.", inventory.path))
+        (
+            Verdict::Pass,
+            format!("{} was read to its end.", inventory.path),
+        )
     } else {
         (
             Verdict::Warn,
-            format!("{} was read to its end; not all of it counts: {}.", inventory.path, listed(&inventory.notes)),
+            format!(
+                "{} was read to its end; not all of it counts: {}.",
+                inventory.path,
+                listed(&inventory.notes)
+            ),
         )
     };
     answers.say(
@@ -76,7 +88,10 @@ pub(super) fn file(inventory: &Inventory, layout: Layout, answers: &mut Answers)
 pub(super) fn airgap(inventory: &Inventory, config: &Config, answers: &mut Answers) {
     let Some(airgap) = &inventory.airgap else {
         if let Some(expected) = config.expected().next() {
-            answers.unknown(format!("there is no airgap.yaml in it that could say {}", expected.0));
+            answers.unknown(format!(
+                "there is no airgap.yaml in it that could say {}",
+                expected.0
+            ));
         }
         return;
     };
@@ -91,7 +106,10 @@ pub(super) fn airgap(inventory: &Inventory, config: &Config, answers: &mut Answe
         Some(_) => {}
     }
     if !matches!(airgap.format.as_str(), "docker" | "docker-archive" | "") {
-        wrong.push(format!("its format {:?} is none that KOTS reads", airgap.format));
+        wrong.push(format!(
+            "its format {:?} is none that KOTS reads",
+            airgap.format
+        ));
     }
     for (what, expected) in config.expected() {
         let said = match what {
@@ -110,22 +128,50 @@ pub(super) fn airgap(inventory: &Inventory, config: &Config, answers: &mut Answe
     artifacts(inventory, airgap, &mut wrong);
     let (said, is) = (airgap.uncompressed_size, inventory.unpacked_bytes);
     if said > 0 && inventory.damage.is_none() && said.abs_diff(is) > said / 100 * SIZE_TOLERANCE {
-        doubtful.push(format!("it unpacks to {}, uncompressedSize says {}", bytes(is), bytes(said)));
+        doubtful.push(format!(
+            "it unpacks to {}, uncompressedSize says {}",
+            bytes(is),
+            bytes(said)
+        ));
     }
     let (verdict, message) = if !wrong.is_empty() {
         wrong.extend(doubtful);
-        (Verdict::Fail, format!("The release is not what it should be: {}.", listed(&wrong)))
+        (
+            Verdict::Fail,
+            format!("The release is not what it should be: {}.", listed(&wrong)),
+        )
     } else if doubtful.is_empty() {
-        (Verdict::Pass, format!("It is release {} of {}.", airgap.version_label, airgap.app_slug))
+        (
+            Verdict::Pass,
+            format!(
+                "It is release {} of {}.",
+                airgap.version_label, airgap.app_slug
+            ),
+        )
     } else {
-        (Verdict::Warn, format!("Release {} of {}: {}.", airgap.version_label, airgap.app_slug, listed(&doubtful)))
+        (
+            Verdict::Warn,
+            format!(
+                "Release {} of {}: {}.",
+                airgap.version_label,
+                airgap.app_slug,
+                listed(&doubtful)
+            ),
+        )
     };
     let mut observed = format!(
         "{} {}, channel {} ({}), cursor {} (airgap.yaml)",
-        airgap.app_slug, airgap.version_label, airgap.channel_name, airgap.channel_id, airgap.update_cursor
+        airgap.app_slug,
+        airgap.version_label,
+        airgap.channel_name,
+        airgap.channel_id,
+        airgap.update_cursor
     );
     if !airgap.required_releases.is_empty() {
-        observed = format!("{observed}; to be installed before: {}", airgap.required_releases.join(", "));
+        observed = format!(
+            "{observed}; to be installed before: {}",
+            airgap.required_releases.join(", ")
+        );
     }
     answers.say(
         Finding {
@@ -146,7 +192,10 @@ fn artifacts(inventory: &Inventory, airgap: &Airgap, wrong: &mut Vec<String>) {
         let below = format!("{path}/");
         let is_there = inventory.files.contains_key(path)
             || inventory.files.keys().any(|file| file.starts_with(&below))
-            || inventory.stores.keys().any(|root| root == path || root.starts_with(&below));
+            || inventory
+                .stores
+                .keys()
+                .any(|root| root == path || root.starts_with(&below));
         if !is_there {
             wrong.push(format!("Embedded Cluster's {what}, {path}, is missing"));
         }
@@ -154,7 +203,11 @@ fn artifacts(inventory: &Inventory, airgap: &Airgap, wrong: &mut Vec<String>) {
 }
 
 /// A bundle without `images/`: KOTS takes its images for pushed already.
-pub(super) fn differential(inventory: &Inventory, base: Option<&Inventory>, answers: &mut Answers) -> bool {
+pub(super) fn differential(
+    inventory: &Inventory,
+    base: Option<&Inventory>,
+    answers: &mut Answers,
+) -> bool {
     let Some(airgap) = &inventory.airgap else {
         return false;
     };
@@ -163,13 +216,24 @@ pub(super) fn differential(inventory: &Inventory, base: Option<&Inventory>, answ
     }
     let count = airgap.saved_images.len();
     let said = |verdict, message| Finding {
-        observed: format!("{count} savedImages (airgap.yaml), no images/ ({})", inventory.path),
-        ..claim("differential", "The archive holds its images", verdict, message)
+        observed: format!(
+            "{count} savedImages (airgap.yaml), no images/ ({})",
+            inventory.path
+        ),
+        ..claim(
+            "differential",
+            "The archive holds its images",
+            verdict,
+            message,
+        )
     };
     match base {
         Some(base) => answers.say(said(
             Verdict::Pass,
-            format!("It holds no images; they are looked for in its base, {}.", base.path),
+            format!(
+                "It holds no images; they are looked for in its base, {}.",
+                base.path
+            ),
         )),
         None => {
             answers.say(
@@ -183,7 +247,9 @@ pub(super) fn differential(inventory: &Inventory, base: Option<&Inventory>, answ
                     "Check the registry for them (the probe `registry`), or give the bundle that it is based on as `base`.",
                 ),
             );
-            answers.unknown(format!("{count} images are not in the archive, and no base is given"));
+            answers.unknown(format!(
+                "{count} images are not in the archive, and no base is given"
+            ));
         }
     }
     true

@@ -28,40 +28,71 @@ pub(super) fn judge(
     let largest = nodes.iter().max_by_key(|(_, need)| **need);
     let mut short = Vec::new();
     for (field, free, need, what) in [
-        ("registryFree", &config.registry_free, Some(registry), "the registry"),
-        ("nodeFree", &config.node_free, largest.map(|(_, need)| *need), "a node with all of them"),
-        ("loadFree", &config.load_free, Some(load), "the volume that it is loaded from"),
+        (
+            "registryFree",
+            &config.registry_free,
+            Some(registry),
+            "the registry",
+        ),
+        (
+            "nodeFree",
+            &config.node_free,
+            largest.map(|(_, need)| *need),
+            "a node with all of them",
+        ),
+        (
+            "loadFree",
+            &config.load_free,
+            Some(load),
+            "the volume that it is loaded from",
+        ),
     ] {
         if free.is_empty() {
             continue;
         }
-        let quantity = free.parse::<Quantity>()
+        let quantity = free
+            .parse::<Quantity>()
             .map_err(|error| NotEvaluated::Spec(format!("{field}: {error}")))?;
         let free = quantity.rounded_up(0).unwrap_or(i128::MAX);
         match need {
-            None => answers.unknown(format!("{field}: layers were not unpacked, so their size is not known")),
+            None => answers.unknown(format!(
+                "{field}: layers were not unpacked, so their size is not known"
+            )),
             Some(need) if i128::from(need) > free => {
-                short.push(format!("{what} has {}, {} is needed", bytes(u64::try_from(free).unwrap_or(0)), bytes(need)));
+                short.push(format!(
+                    "{what} has {}, {} is needed",
+                    bytes(u64::try_from(free).unwrap_or(0)),
+                    bytes(need)
+                ));
             }
             Some(_) => {}
         }
     }
     let on_nodes: Vec<String> = nodes
         .iter()
-        .map(|(platform, need)| format!("{} on a {platform} node", bytes(*need)))
+        .map(|(platform, need)| format!("{} ({platform})", bytes(*need)))
         .collect();
     let on_nodes = if on_nodes.is_empty() {
-        "an unknown size on nodes (layers were not unpacked)".to_owned()
+        "; what on nodes is not known, for layers were not unpacked".to_owned()
     } else {
-        on_nodes.join(", ")
+        format!(
+            ", and on a node that has all of them {}",
+            on_nodes.join(", ")
+        )
     };
     let (verdict, message) = if short.is_empty() {
         (
             Verdict::Pass,
-            format!("The images take {} in a registry and {on_nodes} that has all of them.", bytes(registry)),
+            format!(
+                "The images take {} in a registry{on_nodes}.",
+                bytes(registry)
+            ),
         )
     } else {
-        (Verdict::Fail, format!("There is not enough room: {}.", short.join("; ")))
+        (
+            Verdict::Fail,
+            format!("There is not enough room: {}.", short.join("; ")),
+        )
     };
     answers.say(
         Finding {
@@ -79,7 +110,11 @@ pub(super) fn judge(
 
 /// What a node of each platform keeps: blobs as they came, and layers unpacked, each once. Nothing where layers were not
 /// unpacked.
-fn nodes(inventory: &Inventory, contents: &Contents, required: &Required) -> BTreeMap<Platform, u64> {
+fn nodes(
+    inventory: &Inventory,
+    contents: &Contents,
+    required: &Required,
+) -> BTreeMap<Platform, u64> {
     if !inventory.layers_unpacked {
         return BTreeMap::new();
     }
@@ -91,9 +126,22 @@ fn nodes(inventory: &Inventory, contents: &Contents, required: &Required) -> BTr
     let mut needs = BTreeMap::new();
     for platform in platforms {
         let mut parts: BTreeMap<(bool, &str), u64> = BTreeMap::new();
-        for leaf in contents.leaves.iter().flatten().filter(|leaf| is_of(leaf, &platform)) {
-            parts.extend(leaf.blobs.iter().map(|(digest, size)| ((false, digest.as_str()), *size)));
-            parts.extend(leaf.unpacked.iter().map(|(digest, size)| ((true, digest.as_str()), *size)));
+        for leaf in contents
+            .leaves
+            .iter()
+            .flatten()
+            .filter(|leaf| is_of(leaf, &platform))
+        {
+            parts.extend(
+                leaf.blobs
+                    .iter()
+                    .map(|(digest, size)| ((false, digest.as_str()), *size)),
+            );
+            parts.extend(
+                leaf.unpacked
+                    .iter()
+                    .map(|(digest, size)| ((true, digest.as_str()), *size)),
+            );
         }
         needs.insert(platform, parts.values().sum());
     }

@@ -33,7 +33,9 @@ pub(super) fn listed<T: AsRef<str>>(items: &[T]) -> String {
 }
 
 /// The same of holes with the images that have them.
-pub(super) fn holes<'a>(holes: impl Iterator<Item = (&'a str, &'a BTreeSet<String>)>) -> (usize, String) {
+pub(super) fn holes<'a>(
+    holes: impl Iterator<Item = (&'a str, &'a BTreeSet<String>)>,
+) -> (usize, String) {
     let all: Vec<String> = holes
         .map(|(what, images)| {
             let mut names: Vec<&str> = images.iter().take(2).map(String::as_str).collect();
@@ -64,7 +66,10 @@ mod tests {
     #[test]
     fn lists_and_sizes_are_short() {
         assert_eq!(listed(&["a", "b"]), "a; b");
-        assert_eq!(listed(&["a", "b", "c", "d", "e", "f", "g"]), "a; b; c; d; e; and 2 more");
+        assert_eq!(
+            listed(&["a", "b", "c", "d", "e", "f", "g"]),
+            "a; b; c; d; e; and 2 more"
+        );
         for (number, text) in [
             (0, "0 bytes"),
             (999, "999 bytes"),

@@ -50,10 +50,9 @@ pub(super) fn add(need: &mut Need, file: &str, text: &str, kind: Kind) {
                 let mut reader = Reader { need, file, kind };
                 reader.document(&value, 0);
             }
-            Err(reason) if kind == Kind::Rendered => unread(
-                need,
-                format!("{file}, document {}: {reason}", index + 1),
-            ),
+            Err(reason) if kind == Kind::Rendered => {
+                unread(need, format!("{file}, document {}: {reason}", index + 1))
+            }
             Err(_) => {}
         }
     }
@@ -80,7 +79,12 @@ impl Reader<'_> {
         let Some(object) = value.as_object() else {
             return;
         };
-        let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
+        let text = |field: &str| {
+            object
+                .get(field)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
         let (version, kind) = (text("apiVersion"), text("kind"));
         if kind.ends_with("List")
             && let Some(items) = object.get("items").and_then(Value::as_array)
@@ -192,7 +196,11 @@ impl Reader<'_> {
             if name.is_some_and(|name| name.starts_with(RELATED_IMAGE))
                 && let Some(value) = variable.get("value")
             {
-                self.text(value, who, &format!("{place}, {}", name.unwrap_or_default()));
+                self.text(
+                    value,
+                    who,
+                    &format!("{place}, {}", name.unwrap_or_default()),
+                );
             }
         }
         let words = ["command", "args"].map(|field| strings(container.get(field)));
@@ -317,8 +325,15 @@ spec: {deep: {er: [{podTemplate: {containers: [{name: a, image: custom:1}]}}]}}
         assert_eq!(
             found,
             [
-                "cm:1", "cron:1", "custom:1", "debug:1", "init:1", "model:1", "related:1",
-                "solver:1", "web:1"
+                "cm:1",
+                "cron:1",
+                "custom:1",
+                "debug:1",
+                "init:1",
+                "model:1",
+                "related:1",
+                "solver:1",
+                "web:1"
             ]
         );
     }
@@ -326,16 +341,46 @@ spec: {deep: {er: [{podTemplate: {containers: [{name: a, image: custom:1}]}}]}}
     #[test]
     fn fields_of_custom_resources() {
         for (text, image) in [
-            ("apiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nspec: {imageName: 'ghcr.io/pg:16'}", "ghcr.io/pg:16"),
-            ("apiVersion: minio.min.io/v2\nkind: Tenant\nspec: {image: 'minio:1'}", "minio:1"),
-            ("apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\nspec: {predictor: {model: {storageUri: 'oci://reg.io/model:1'}}}", "reg.io/model:1"),
-            ("apiVersion: opentelemetry.io/v1alpha1\nkind: Instrumentation\nspec: {java: {image: 'java:1'}}", "java:1"),
-            ("apiVersion: tekton.dev/v1\nkind: Task\nspec: {steps: [{image: 'step:1'}]}", "step:1"),
-            ("apiVersion: kots.io/v1beta1\nkind: Application\nspec: {additionalImages: ['more:1'], excludedImages: ['less:1']}", "more:1"),
-            ("apiVersion: troubleshoot.sh/v1beta2\nkind: Preflight\nspec: {collectors: [{run: {image: 'run:1'}}]}", "run:1"),
-            ("apiVersion: troubleshoot.sh/v1beta2\nkind: SupportBundle\nspec: {collectors: [{runPod: {podSpec: {containers: [{image: 'pod:1'}]}}}]}", "pod:1"),
-            ("apiVersion: v1\nkind: ConfigMap\ndata:\n  job.yaml: |\n    apiVersion: batch/v1\n    kind: Job\n    spec: {template: {spec: {containers: [{name: a, image: 'in:1'}]}}}\n", "in:1"),
-            ("apiVersion: v1\nkind: ConfigMap\nmetadata: {labels: {velero.io/plugin-config: ''}}\ndata: {image: 'velero/helper:1'}", "velero/helper:1"),
+            (
+                "apiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nspec: {imageName: 'ghcr.io/pg:16'}",
+                "ghcr.io/pg:16",
+            ),
+            (
+                "apiVersion: minio.min.io/v2\nkind: Tenant\nspec: {image: 'minio:1'}",
+                "minio:1",
+            ),
+            (
+                "apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\nspec: {predictor: {model: {storageUri: 'oci://reg.io/model:1'}}}",
+                "reg.io/model:1",
+            ),
+            (
+                "apiVersion: opentelemetry.io/v1alpha1\nkind: Instrumentation\nspec: {java: {image: 'java:1'}}",
+                "java:1",
+            ),
+            (
+                "apiVersion: tekton.dev/v1\nkind: Task\nspec: {steps: [{image: 'step:1'}]}",
+                "step:1",
+            ),
+            (
+                "apiVersion: kots.io/v1beta1\nkind: Application\nspec: {additionalImages: ['more:1'], excludedImages: ['less:1']}",
+                "more:1",
+            ),
+            (
+                "apiVersion: troubleshoot.sh/v1beta2\nkind: Preflight\nspec: {collectors: [{run: {image: 'run:1'}}]}",
+                "run:1",
+            ),
+            (
+                "apiVersion: troubleshoot.sh/v1beta2\nkind: SupportBundle\nspec: {collectors: [{runPod: {podSpec: {containers: [{image: 'pod:1'}]}}}]}",
+                "pod:1",
+            ),
+            (
+                "apiVersion: v1\nkind: ConfigMap\ndata:\n  job.yaml: |\n    apiVersion: batch/v1\n    kind: Job\n    spec: {template: {spec: {containers: [{name: a, image: 'in:1'}]}}}\n",
+                "in:1",
+            ),
+            (
+                "apiVersion: v1\nkind: ConfigMap\nmetadata: {labels: {velero.io/plugin-config: ''}}\ndata: {image: 'velero/helper:1'}",
+                "velero/helper:1",
+            ),
         ] {
             assert_eq!(images(text), [image], "{text}");
         }

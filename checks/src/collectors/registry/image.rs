@@ -279,7 +279,9 @@ impl Walk<'_> {
         self.manifests
             .get(key, async {
                 // What is left of a limit is told with the first answer.
-                self.registries.open(&repository.server, &repository.api()).await?;
+                self.registries
+                    .open(&repository.server, &repository.api())
+                    .await?;
                 self.spare(repository)?;
                 let path = format!("manifests/{reference}");
                 let answer = repository.ask(Wanted {

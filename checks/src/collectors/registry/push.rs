@@ -39,9 +39,16 @@ pub(super) struct Pushed {
 impl Pushing {
     /// Starts each upload and cancels it, one after the other, if whoever started the run allows it.
     pub(super) async fn run(self, context: &Context, end: Instant) -> Pushed {
-        let names: Vec<String> = self.repositories.iter().map(|it| it.image.clone()).collect();
+        let names: Vec<String> = self
+            .repositories
+            .iter()
+            .map(|it| it.image.clone())
+            .collect();
         let without = |reason, message: &str| Pushed {
-            pushes: names.iter().map(|name| refused_push(name, reason, message)).collect(),
+            pushes: names
+                .iter()
+                .map(|name| refused_push(name, reason, message))
+                .collect(),
             requests: 0,
         };
         if names.is_empty() {
@@ -61,7 +68,10 @@ impl Pushing {
         });
         match timeout_at(end, work).await {
             Ok(Some(pushed)) => pushed,
-            _ => without(Reason::Deadline, "the time was over before an upload was started and cancelled"),
+            _ => without(
+                Reason::Deadline,
+                "the time was over before an upload was started and cancelled",
+            ),
         }
     }
 
@@ -133,9 +143,14 @@ pub(super) async fn push(repository: &Repository<'_>, push: &mut Push) -> Result
 async fn cancel(repository: &Repository<'_>, started: &Answer) -> Result<(), String> {
     let nowhere = || "the registry does not say where it is (Location)".to_owned();
     let base = format!("{}{}/", shown(&repository.server.address), repository.root);
-    let location = started.headers.get(LOCATION).and_then(|it| it.to_str().ok());
+    let location = started
+        .headers
+        .get(LOCATION)
+        .and_then(|it| it.to_str().ok());
     let base = Url::parse(&base).map_err(|_| nowhere())?;
-    let url = location.and_then(|it| base.join(it).ok()).ok_or_else(nowhere)?;
+    let url = location
+        .and_then(|it| base.join(it).ok())
+        .ok_or_else(nowhere)?;
     let start = format!("{}/{}/", repository.root, repository.name);
     // The host in it is often that behind a proxy; the path is asked for where the upload was started.
     let path = url.path().strip_prefix(&start).ok_or_else(nowhere)?;

@@ -37,15 +37,22 @@ fn host(server: &Server) -> String {
 /// What is found out of images `a0`, `a1`, …, all of one repository.
 async fn found(server: &Server, images: usize, extra: Value) -> Reachability {
     let host = host(server);
-    let images: Vec<String> = (0..images).map(|tag| format!("{host}/team/app:{tag}")).collect();
+    let images: Vec<String> = (0..images)
+        .map(|tag| format!("{host}/team/app:{tag}"))
+        .collect();
     let mut config = json!({"images": images, "plainHttp": [host], "platforms": ["linux/amd64"]});
     for (key, value) in extra.as_object().into_iter().flatten() {
         config[key] = value.clone();
     }
     let (settings, stop) = (Settings::default(), Stop::default());
     let collected = collect(&context(None), "registry", &config, &settings, &stop).await;
-    let text = collected.text("registry/registry/reachability.json").expect("a file");
-    assert!(!text.contains("hunter2") && !text.contains("X-Amz"), "{text}");
+    let text = collected
+        .text("registry/registry/reachability.json")
+        .expect("a file");
+    assert!(
+        !text.contains("hunter2") && !text.contains("X-Amz"),
+        "{text}"
+    );
     serde_json::from_str(&text).expect("the document")
 }
 
@@ -97,7 +104,10 @@ async fn no_credential_follows_a_redirect_and_no_signature_is_told() {
     assert_eq!(found.credentials[0].outcome, "accepted");
     let seen = storage.seen();
     assert_eq!(seen.len(), 1);
-    assert!(seen.iter().all(|request| !request.headers.contains_key("authorization")));
+    assert!(
+        seen.iter()
+            .all(|request| !request.headers.contains_key("authorization"))
+    );
 }
 
 #[tokio::test]
@@ -113,7 +123,11 @@ async fn storage_that_refuses_head_is_asked_for_a_byte() {
     let target = storage.address.clone();
     let server = Server::start(move |request| {
         let is_layer = request.path.ends_with(&digest(b"four", ""));
-        if is_layer { Reply::json("").moved(&target) } else { registry(request) }
+        if is_layer {
+            Reply::json("").moved(&target)
+        } else {
+            registry(request)
+        }
     })
     .await;
     assert_eq!(reasons(&found(&server, 1, json!({})).await), [""]);
@@ -132,14 +146,20 @@ async fn patience_is_what_a_registry_asks_for() {
     })
     .await;
     let patient = found(&server, 1, json!({})).await;
-    assert_eq!((reasons(&patient), patient.requests.repeated), (vec![String::new()], 1));
+    assert_eq!(
+        (reasons(&patient), patient.requests.repeated),
+        (vec![String::new()], 1)
+    );
 
     let server = Server::start(|request| match request.path.as_str() {
         "/v2/" => registry(request),
         _ => Reply::status(429, "x", "x").header("retry-after", "3600"),
     })
     .await;
-    assert_eq!(reasons(&found(&server, 1, json!({})).await), ["RateLimited"]);
+    assert_eq!(
+        reasons(&found(&server, 1, json!({})).await),
+        ["RateLimited"]
+    );
 }
 
 #[tokio::test]
@@ -152,7 +172,13 @@ async fn a_quarter_of_a_limit_is_left() {
     .await;
     let found = found(&server, 2, json!({})).await;
     assert_eq!(reasons(&found), ["RateLimited", "RateLimited"]);
-    assert_eq!(found.servers[0].rate_limit.as_ref().and_then(|it| it.remaining), Some(25));
+    assert_eq!(
+        found.servers[0]
+            .rate_limit
+            .as_ref()
+            .and_then(|it| it.remaining),
+        Some(25)
+    );
     assert!(server.seen().iter().all(|request| request.path == "/v2/"));
 }
 
@@ -168,7 +194,10 @@ async fn tokens_are_asked_for_once_and_a_refusal_says_nothing_back() {
         let challenge = format!("Bearer realm=\"{realm}/token\",service=\"test\"");
         match request.headers.get("authorization").map(String::as_str) {
             Some("Bearer opaque-token") if !request.path.ends_with('1') => registry(request),
-            Some(_) => Reply::status(403, "x", "x").replacing("\"kind\"", r#""errors":[{"code":"DENIED","message":"no hunter2-pw"}],"kind""#),
+            Some(_) => Reply::status(403, "x", "x").replacing(
+                "\"kind\"",
+                r#""errors":[{"code":"DENIED","message":"no hunter2-pw"}],"kind""#,
+            ),
             None => Reply::status(401, "x", "x").header("www-authenticate", &challenge),
         }
     })
@@ -187,7 +216,8 @@ async fn a_service_that_wants_the_password_in_clear_or_elsewhere_is_refused() {
         ("ftp://example.com/", "credentials would go in clear"),
     ] {
         let server = Server::start(move |_| {
-            Reply::status(401, "x", "x").header("www-authenticate", &format!("Bearer realm=\"{realm}\""))
+            Reply::status(401, "x", "x")
+                .header("www-authenticate", &format!("Bearer realm=\"{realm}\""))
         })
         .await;
         let found = found(&server, 1, login(&server)).await;
@@ -234,7 +264,9 @@ async fn nothing_is_written_without_the_operators_consent() {
         let before = server.seen().len();
         let (settings, stop) = (Settings::default(), Stop::default());
         let collected = collect(&context, "registry", &config, &settings, &stop).await;
-        let found = collected.json("registry/registry/reachability.json").expect("a file");
+        let found = collected
+            .json("registry/registry/reachability.json")
+            .expect("a file");
         let seen = server.seen().split_off(before);
         let asked: Vec<&str> = seen.iter().map(|it| it.method.as_str()).collect();
         assert_eq!(asked, methods, "{found:#}");

@@ -57,7 +57,10 @@ fn every_form_leads_where_its_program_goes() {
     let cases: Vec<Case> = serde_json::from_value(root).expect("cases");
     for case in cases {
         let rules = rules(&case.form, &case.registry, &case.text);
-        let problem = rules.iter().map(|rule| rule.problem.as_str()).find(|it| !it.is_empty());
+        let problem = rules
+            .iter()
+            .map(|rule| rule.problem.as_str())
+            .find(|it| !it.is_empty());
         assert_eq!(problem.unwrap_or_default(), case.problem, "{}", case.name);
         assert!(!format!("{rules:?}").contains("hunter2"), "{}", case.name);
         for (image, expected) in &case.asked {
@@ -81,7 +84,10 @@ endpoint = []
     let folders = ["/etc/containerd/certs.d", "/etc/docker/certs.d"].map(str::to_owned);
     assert_eq!(containerd_config(text), Ok((folders.to_vec(), true)));
     assert_eq!(containerd_config(""), Ok((Vec::new(), false)));
-    assert_eq!(containerd_config("a = ["), Err("it is no TOML: line 1".to_owned()));
+    assert_eq!(
+        containerd_config("a = ["),
+        Err("it is no TOML: line 1".to_owned())
+    );
 }
 
 proptest! {

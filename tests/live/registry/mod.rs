@@ -560,9 +560,11 @@ fn mirrors_pull_secrets_and_uploads() {
     let pushed = found(&bundle, "push");
     assert_eq!(pushed["pushes"][0]["cancelled"], true, "{pushed:#}");
     let uploads = servers.path("storage/docker/registry/v2/repositories/team/new/_uploads");
-    let left = fs::read_dir(uploads)
-        .map(|entries| entries.count())
-        .unwrap_or_default();
+    // The registry may keep its own notes of an upload that it has cancelled, but no bytes.
+    let left = fs::read_dir(uploads).into_iter().flatten().flatten();
+    let left = left
+        .filter(|upload| upload.path().join("data").exists())
+        .count();
     assert_eq!(left, 0, "an upload is left");
     let alone = found(&bundle, "push-alone");
     assert_eq!(

@@ -1,6 +1,6 @@
 //! Servers, credentials, mirrors and uploads.
 
-use bundle::collected::registry::{Reason, Role, Server, State};
+use bundle::collected::registry::{Failure, Reason, Role, Server, State};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Case;
@@ -54,7 +54,15 @@ impl Case<'_> {
                         }),
                         message: text,
                         observed: format!("{} ({})", steps(server), self.path),
-                        remedy: remedy(failure).to_owned(),
+                        remedy: match server.role {
+                            // Who sends there can be told not to.
+                            Role::Redirect => remedy(&Failure {
+                                reason: Reason::RedirectUnreachable,
+                                ..Failure::default()
+                            }),
+                            _ => remedy(failure),
+                        }
+                        .to_owned(),
                         ..finding
                     });
                 }

@@ -117,6 +117,14 @@ impl Reply {
         }
     }
 
+    /// The same answer with 202.
+    pub(crate) fn accepted(self) -> Self {
+        Self {
+            status: 202,
+            ..self
+        }
+    }
+
     /// The same answer with something else in its body.
     pub(crate) fn replacing(mut self, old: &str, new: &str) -> Self {
         for part in &mut self.parts {

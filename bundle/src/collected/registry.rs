@@ -423,6 +423,9 @@ pub struct Push {
     pub started: bool,
     /// Whether it was cancelled again.
     pub cancelled: bool,
+    /// Why it is left, empty as it is.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub left: String,
     /// Why not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,

@@ -67,10 +67,22 @@ impl Servers {
         let name = program.to_lowercase();
         let log =
             File::create(self.path(&format!("{name}-{}.log", self.children.len()))).expect("a log");
-        let child = Command::new(from_rig(&format!("ASSAY_RIG_{program}")))
+        let path = from_rig(&format!("ASSAY_RIG_{program}"));
+        let mut command = if program == "SQUID" {
+            // It refuses to run as root: it gets a user namespace in which nobody is.
+            let mut unshare = Command::new("unshare");
+            unshare
+                .args(["--user", "--map-user=65534", "--map-group=65534"])
+                .arg(path);
+            unshare
+        } else {
+            Command::new(path)
+        };
+        let child = command
             .args(arguments)
             .current_dir(self.folder.path())
             .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.folder.path())
             .env("TMPDIR", self.folder.path())
             .env("OTEL_TRACES_EXPORTER", "none")
@@ -263,7 +275,6 @@ cache_log {shown}/cache.log
 cache deny all
 coredump_dir {shown}
 shutdown_lifetime 0
-cache_effective_user root
 max_filedescriptors 1024
 "
         );
@@ -274,8 +285,8 @@ max_filedescriptors 1024
         port
     }
 
-    /// A service that gives tokens to people by what they may: `puller` may pull, `pusher` push as well, `nobody`
-    /// nothing. All of them have their name with `-pw` as password.
+    /// A service that gives tokens to people by what they may: `puller` may pull, `pusher` push as well, `keeper` delete,
+    /// too, `nobody` nothing. All of them have their name with `-pw` as password.
     pub(crate) fn token_service(&self) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("its address").port();
@@ -482,6 +493,7 @@ fn give_token(mut stream: TcpStream, folder: &Path) {
         let (status, body) = match user.as_str() {
             "puller:puller-pw" => (200, token(folder, &scope, &["pull"])),
             "pusher:pusher-pw" => (200, token(folder, &scope, &["pull", "push"])),
+            "keeper:keeper-pw" => (200, token(folder, &scope, &["pull", "push", "delete"])),
             "nobody:nobody-pw" => (200, token(folder, &scope, &[])),
             _ => (
                 401,

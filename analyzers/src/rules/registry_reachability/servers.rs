@@ -1,6 +1,6 @@
 //! Servers, credentials, mirrors and uploads.
 
-use bundle::collected::registry::{Reason, Role, Server, State};
+use bundle::collected::registry::{Failure, Reason, Role, Server, State};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Case;
@@ -54,7 +54,15 @@ impl Case<'_> {
                         }),
                         message: text,
                         observed: format!("{} ({})", steps(server), self.path),
-                        remedy: remedy(failure).to_owned(),
+                        remedy: match server.role {
+                            // Who sends there can be told not to.
+                            Role::Redirect => remedy(&Failure {
+                                reason: Reason::RedirectUnreachable,
+                                ..Failure::default()
+                            }),
+                            _ => remedy(failure),
+                        }
+                        .to_owned(),
                         ..finding
                     });
                 }
@@ -192,16 +200,16 @@ impl Case<'_> {
                     ..finding
                 }),
                 None => judgement.findings.push(Finding {
-                    verdict: Some(if push.cancelled { Verdict::Pass } else { Verdict::Warn }),
+                    verdict: Some(Verdict::Pass),
                     message: if push.cancelled {
                         format!("{} can be pushed to: an upload was started and cancelled.", push.repository)
                     } else {
-                        format!("{} can be pushed to; the upload that was started could not be cancelled.", push.repository)
+                        let why = if push.left.is_empty() { "it could not be cancelled" } else { &push.left };
+                        format!("{} can be pushed to: an upload was started. It is left without content ({why}); registries remove such uploads by themselves, distribution after a week.", push.repository)
                     },
                     observed,
                     ..finding
-                }
-                .with_remedy("The registry removes uploads that nobody ends, distribution after a week.")),
+                }),
             }
         }
     }

@@ -278,6 +278,10 @@ impl Walk<'_> {
         let key = Self::key(repository, reference);
         self.manifests
             .get(key, async {
+                // What is left of a limit is told with the first answer.
+                self.registries
+                    .open(&repository.server, &repository.api())
+                    .await?;
                 self.spare(repository)?;
                 let path = format!("manifests/{reference}");
                 let answer = repository.ask(Wanted {

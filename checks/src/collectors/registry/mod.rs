@@ -110,7 +110,7 @@ registry:
 ```
 ";
 
-/// What one step has.
+/// What one step has; a third of the whole at most.
 const STEP: Duration = Duration::from_secs(10);
 
 /// What all of it has where the spec does not say.
@@ -364,7 +364,7 @@ impl Named {
         let trust = Arc::new(trust.map_err(|text| CollectError::Failed(format!("tls: {text}")))?);
         let registries = || {
             let limits = Limits {
-                step: STEP.min(self.timeout),
+                step: STEP.min(self.timeout / 3),
                 end,
                 all: REQUESTS,
                 per_server: match self.config.requests_per_server {

@@ -132,19 +132,28 @@ pub(super) async fn push(repository: &Repository<'_>, push: &mut Push) -> Result
         return Err(refused(repository, &answer));
     }
     push.started = true;
-    let cancelled = cancel(repository, &answer).await;
-    push.cancelled = cancelled.is_some_and(|status| matches!(status, 200..=299 | 404));
+    match cancel(repository, &answer).await {
+        Ok(()) => push.cancelled = true,
+        Err(why) => push.left = why,
+    }
     Ok(())
 }
 
-/// The status of the answer; `None` where there was none, or the upload's address is not the registry's own.
-async fn cancel(repository: &Repository<'_>, started: &Answer) -> Option<u16> {
+/// Cancels an upload. To distribution that is deleting, which is another right than pushing.
+async fn cancel(repository: &Repository<'_>, started: &Answer) -> Result<(), String> {
+    let nowhere = || "the registry does not say where it is (Location)".to_owned();
     let base = format!("{}{}/", shown(&repository.server.address), repository.root);
-    let location = started.headers.get(LOCATION)?.to_str().ok()?;
-    let url = Url::parse(&base).ok()?.join(location).ok()?;
+    let location = started
+        .headers
+        .get(LOCATION)
+        .and_then(|it| it.to_str().ok());
+    let base = Url::parse(&base).map_err(|_| nowhere())?;
+    let url = location
+        .and_then(|it| base.join(it).ok())
+        .ok_or_else(nowhere)?;
     let start = format!("{}/{}/", repository.root, repository.name);
     // The host in it is often that behind a proxy; the path is asked for where the upload was started.
-    let path = url.path().strip_prefix(&start)?;
+    let path = url.path().strip_prefix(&start).ok_or_else(nowhere)?;
     let path = match url.query() {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),
@@ -155,11 +164,18 @@ async fn cancel(repository: &Repository<'_>, started: &Answer) -> Option<u16> {
         accept: None,
         first_byte: false,
         cap: 64 << 10,
-        actions: "pull,push",
+        actions: "pull,push,delete",
         stage: Stage::Push,
         kind: Kind::Other,
     });
-    asked.await.ok().map(|answer| answer.status)
+    match asked.await {
+        Ok(answer) if matches!(answer.status, 200..=299 | 404) => Ok(()),
+        Ok(answer) => Err(errors::said(&answer)),
+        Err(failure) if failure.reason == Reason::Denied => {
+            Err("the account may push, and not delete".to_owned())
+        }
+        Err(failure) => Err(failure.message),
+    }
 }
 
 fn refused(repository: &Repository<'_>, answer: &Answer) -> Failure {

@@ -34,6 +34,11 @@ pub const PACKS: &[Pack] = &[
         spec: include_str!("../specs/postgres.yaml"),
     },
     Pack {
+        name: "registry",
+        summary: "Can images be pulled, whole and for the nodes' platforms, and if not, which link broke first",
+        spec: include_str!("../specs/registry.yaml"),
+    },
+    Pack {
         name: "s3",
         summary: "Can the bucket be used as SDKs use it, and if not, which link broke first and why",
         spec: include_str!("../specs/s3.yaml"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bundle::manifest::{Gap, GapReason};
 use bundle::redact::MASK;
-use bundle::{Files, ReadError};
+use bundle::{BundlePath, Files, ReadError};
 use serde::de::DeserializeOwned;
 
 use crate::finding::NotEvaluated;
@@ -130,6 +130,20 @@ pub(crate) fn missing(files: &Files, pattern: &str) -> Option<NotEvaluated> {
         reason = format!("{reason}; and {more} more, listed in manifest.json");
     }
     Some(NotEvaluated::Unknown(reason))
+}
+
+/// Why part of this very file is missing, whichever of its names it is asked for by: what is not found in it may be in that
+/// part.
+pub(crate) fn cut_short(files: &Files, path: &str) -> Option<NotEvaluated> {
+    let target = files.link_target(path);
+    let target = target.as_ref().map(BundlePath::as_str);
+    [Some(path), target].into_iter().flatten().find_map(|path| {
+        let mut gaps = files
+            .gaps(path)
+            .filter(|gap| gap.reason != GapReason::Absent);
+        let gap = gaps.find(|gap| gap.path == path)?;
+        Some(NotEvaluated::Unknown(describe(gap)))
+    })
 }
 
 fn describe(gap: &Gap) -> String {

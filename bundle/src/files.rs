@@ -255,7 +255,8 @@ impl Files {
     /// Bytes `offset .. offset + length` of a file, following links; fewer where the file ends before.
     pub fn read_range(&self, path: &str, offset: u64, length: usize) -> Result<Vec<u8>, ReadError> {
         let (_, content) = self.file(path)?;
-        let left = content.size().saturating_sub(offset);
+        let offset = offset.min(content.size());
+        let left = content.size() - offset;
         let length = usize::try_from(left).unwrap_or(usize::MAX).min(length);
         let mut bytes = vec![0; length];
         let read = self.contents.read_exact_at(content, &mut bytes, offset);

@@ -12,7 +12,7 @@ use assay_bundle as bundle;
 use bundle::archive::{LossKind, Problem};
 use bundle::io::{ArchiveFile, Inline, MemoryFile, MemorySpool, Pool, Spool, SpoolFile};
 use bundle::manifest::{Ending, GapReason};
-use bundle::{ArchiveWriter, Files, ReadError, WriteError, WriterOptions};
+use bundle::{ArchiveWriter, Files, ReadError, Redactor, WriteError, WriterOptions};
 use support::{Result, manifest, open, options, path, reopen, text, write, writer};
 
 /// A file on a disk with so many bytes left, some of which are set aside until they are released.
@@ -328,5 +328,195 @@ fn the_same_input_gives_the_same_bytes_on_any_pool() -> Result {
     let inline = archive(Arc::new(Inline))?;
     assert!(inline == archive(Arc::new(Inline))?);
     assert!(inline == archive(Arc::new(Threads::new(3)))?);
+    Ok(())
+}
+
+/// What fails, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// This write fails with nothing written, and later ones do not.
+    Once,
+    /// So do all that follow: the disk is gone.
+    Gone,
+    /// Half of the bytes get there.
+    Torn,
+}
+
+/// A file or spool whose `left`-th write from now fails with EIO.
+struct Failing {
+    file: MemoryFile,
+    left: Arc<AtomicU64>,
+    failure: Failure,
+}
+
+impl Failing {
+    fn new(file: &MemoryFile, left: &Arc<AtomicU64>, failure: Failure) -> Self {
+        Self {
+            file: file.clone(),
+            left: Arc::clone(left),
+            failure,
+        }
+    }
+}
+
+/// `EIO` on every Unix.
+fn eio() -> io::Error {
+    io::Error::from_raw_os_error(5)
+}
+
+impl Write for Failing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.left.load(Ordering::Relaxed);
+        if left > 0 {
+            self.left.store(left - 1, Ordering::Relaxed);
+            return self.file.write(bytes);
+        }
+        match self.failure {
+            Failure::Once => self.left.store(u64::MAX, Ordering::Relaxed),
+            Failure::Gone => {}
+            Failure::Torn if bytes.len() > 1 => {
+                self.file.write_all(&bytes[..bytes.len() / 2])?;
+            }
+            Failure::Torn => {}
+        }
+        Err(eio())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl ArchiveFile for Failing {
+    fn reserve(&mut self, _bytes: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn release(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.file.cut(length)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl SpoolFile for Failing {
+    fn finish(self: Box<Self>) -> io::Result<Arc<dyn bundle::io::ReadAt>> {
+        Ok(Arc::new(self.file))
+    }
+}
+
+/// A spool whose files fail.
+struct FailingSpool(Arc<AtomicU64>, Failure);
+
+impl Spool for FailingSpool {
+    fn create(&self) -> io::Result<Box<dyn SpoolFile>> {
+        Ok(Box::new(Failing::new(
+            &MemoryFile::default(),
+            &self.0,
+            self.1,
+        )))
+    }
+}
+
+const SECRET: &str = "Qv7canaryZ4k";
+
+/// A run as the pipeline makes it: files, the view for the analysis, its result, the end. Whether all of it went well,
+/// and what was handed over.
+fn run(writer: &ArchiveWriter, file: &MemoryFile) -> (bool, Vec<(String, Vec<u8>)>) {
+    let mut files = vec![("version.yaml".to_owned(), b"v".to_vec())];
+    for n in 0..6_u64 {
+        let length = if n == 2 { 1_060_000 } else { 8_000 };
+        let mut log = format!("DB_PASSWORD={SECRET}\n").into_bytes();
+        log.extend(text(length, n));
+        files.push((format!("logs/{n}.log"), log));
+    }
+    let mut well = true;
+    for (name, bytes) in &files {
+        well &= writer.copy_from(&path(name), &mut bytes.as_slice()).is_ok();
+    }
+    let view = writer.flush(Arc::new(file.clone()), manifest());
+    well &= view.is_ok();
+    well &= write(writer, "analysis.json", b"[]").is_ok();
+    well &= writer.finish(&manifest()).is_ok();
+    files.push(("analysis.json".to_owned(), b"[]".to_vec()));
+    (well, files)
+}
+
+#[test]
+fn an_error_of_the_disk_at_any_write_leaves_no_lie() -> Result {
+    let mut writes = 0;
+    for failure in [Failure::Once, Failure::Gone, Failure::Torn] {
+        for in_spool in [false, true] {
+            for left in 0.. {
+                let budget = Arc::new(AtomicU64::new(left));
+                let never = Arc::new(AtomicU64::new(u64::MAX));
+                let (archive, spool) = if in_spool {
+                    (&never, &budget)
+                } else {
+                    (&budget, &never)
+                };
+                let file = MemoryFile::default();
+                let boxed = Box::new(Failing::new(&file, archive, failure));
+                let options = WriterOptions {
+                    spool: Arc::new(FailingSpool(Arc::clone(spool), failure)),
+                    ..options()
+                };
+                let what = format!("{failure:?}, write {left}, in the spool: {in_spool}");
+                let Ok(writer) = ArchiveWriter::new(boxed, Redactor::default(), options) else {
+                    assert!(file.bytes().is_empty(), "{what}");
+                    continue;
+                };
+                let (well, files) = run(&writer, &file);
+                let reached = failure == Failure::Once && budget.load(Ordering::Relaxed) > left
+                    || budget.load(Ordering::Relaxed) == 0;
+                let found = open(file.bytes());
+                let losses = writer.losses();
+                if !reached {
+                    // No write is left that could fail: this is the whole archive.
+                    let found = found?;
+                    assert!(well && losses.is_empty(), "{what}");
+                    for (name, _) in &files {
+                        assert!(found.report(name).is_ok(), "{what}: {name}");
+                    }
+                    writes += left;
+                    break;
+                }
+                let Ok(found) = found else {
+                    assert!(!well, "{what}: a run that went well left no archive");
+                    continue;
+                };
+                let mut missing = 0;
+                for (name, bytes) in &files {
+                    let expected = String::from_utf8_lossy(bytes).replace(SECRET, "***HIDDEN***");
+                    match found.report(name) {
+                        Ok(read) => {
+                            assert!(
+                                *read == *expected.as_bytes(),
+                                "{what}: {name} is another file"
+                            );
+                        }
+                        Err(_) => missing += 1,
+                    }
+                }
+                let told = !well || !losses.is_empty();
+                assert!(missing == 0 || told, "{what}: {missing} files are missing");
+                let damaged = !found.problems().is_empty() || !found.verify().is_empty();
+                let manifest = found.manifest();
+                assert!(
+                    missing == 0
+                        || damaged
+                        || manifest.is_some_and(|manifest| !manifest.lost.is_empty()),
+                    "{what}: the archive does not say that {missing} files are missing"
+                );
+            }
+        }
+    }
+    assert!(writes > 20, "{writes}");
     Ok(())
 }

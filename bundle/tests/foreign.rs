@@ -104,6 +104,10 @@ fn every_kind_of_archive_is_read() -> Result {
             "{what}"
         );
         assert_eq!(&files.read("logs/short.log")?[..], b"short", "{what}");
+        for beyond in [5, 6, u64::MAX] {
+            let rest = files.read_range("logs/short.log", beyond, 100)?;
+            assert_eq!(rest, b"", "{what}: from {beyond}");
+        }
         assert_eq!(files.verify(), [], "{what}");
     }
     Ok(())

@@ -71,7 +71,13 @@ fn archive(files: &[(String, Vec<u8>)], pieces: &[usize]) -> (Vec<u8>, Vec<(Stri
         sink.finish().expect("memory takes all");
         kept.push((path.into(), bytes.clone()));
     }
+    let bound = writer.size();
     writer.finish(&manifest()).expect("memory takes all");
+    assert!(
+        file.bytes().len() as u64 <= bound,
+        "the archive has {} bytes, {bound} at most were foretold",
+        file.bytes().len()
+    );
     (file.bytes(), kept)
 }
 

@@ -14,9 +14,11 @@ use serde_json::Value;
 use syntax::config::{ConfigError, Parsed};
 
 use crate::agent::{Image, Place};
+use crate::budget::LogBudget;
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::fingerprint::Salt;
+use crate::foresight::{self, Expected};
 use crate::host::Host;
 pub use crate::output::{KeptFile, Output, OutputFile};
 
@@ -156,6 +158,18 @@ pub trait Collector: fmt::Debug + Send + Sync {
         )))
     }
 
+    /// What it would read, found out by counts alone: nothing is written, and no content is read but a sample. By default that
+    /// follows from its permissions.
+    async fn foresee(&self, context: &Context) -> Vec<Expected> {
+        let permissions = self.permissions(context.namespace.as_deref());
+        foresight::of_permissions(&permissions)
+    }
+
+    /// The images of pods that it would make.
+    fn images(&self, _context: &Context) -> Vec<String> {
+        Vec::new()
+    }
+
     /// How long it may take in all, where its configuration says so.
     fn deadline(&self) -> Option<Duration> {
         None
@@ -194,6 +208,10 @@ pub struct Context {
     pub namespace: Option<String>,
     /// `--since`/`--since-time`: only logs younger than this, over what a spec says.
     pub logs_since: Option<jiff::Timestamp>,
+    /// How much of each log the run takes.
+    pub log_budget: LogBudget,
+    /// By when the collector has ended, cleaning up included.
+    pub ends_by: Option<jiff::Timestamp>,
     /// The run's id, a label on everything that is created.
     pub run_id: String,
     /// What makes the run's fingerprints of secrets comparable.
@@ -233,6 +251,12 @@ impl Context {
             .ok_or_else(|| CollectError::Failed("this run has no cluster to ask".to_owned()))
     }
 
+    /// The time: collectors have no clock of their own.
+    #[must_use]
+    pub fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::now()
+    }
+
     /// Has `work` done when the collector ends: normally, by an error, a panic, a deadline or a signal. The
     /// last told is done first; each piece of work has 30 seconds.
     pub fn at_end(&self, work: impl Future<Output = ()> + Send + 'static) {
@@ -264,6 +288,9 @@ pub enum CollectError {
     /// A name from the cluster or the spec makes no path inside a bundle.
     #[error(transparent)]
     Path(#[from] PathError),
+    /// A budget is used up.
+    #[error("{0}")]
+    Limit(String),
     /// Anything else: what was attempted, on what, what came back.
     #[error("{0}")]
     Failed(String),
@@ -276,6 +303,7 @@ impl CollectError {
         match self {
             Self::Refused(_) => GapReason::Refused,
             Self::Deadline(_) => GapReason::Deadline,
+            Self::Limit(_) => GapReason::Limit,
             Self::Output(_) | Self::Path(_) | Self::Failed(_) => GapReason::Failed,
         }
     }

@@ -10,6 +10,7 @@ use syntax::config::{self, ConfigError, Parsed};
 
 use crate::cluster::{Cluster, ListError, Listed, segment};
 use crate::collector::{CollectError, Context, Output, Permission};
+use crate::foresight::{self, Expected};
 
 /// Which objects, and how much of them.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -77,6 +78,21 @@ impl Keyed {
     /// Whether it must be tried out what is allowed: which namespace it will be is not known before.
     pub(crate) fn degrades(&self) -> bool {
         self.namespace.is_empty()
+    }
+
+    /// The one object, or those that have the labels, counted.
+    pub(crate) async fn foresee(&self, plural: &str, context: &Context) -> Vec<Expected> {
+        let permissions = self.permissions(plural, context.namespace.as_deref());
+        let (Some(cluster), true) = (&context.cluster, self.name.is_empty()) else {
+            return foresight::of_permissions(&permissions);
+        };
+        let labels = self.labels();
+        let path = match self.namespace.as_str() {
+            "" => format!("/api/v1/{plural}"),
+            namespace => format!("/api/v1/namespaces/{}/{plural}", segment(namespace)),
+        };
+        let what = format!("{plural} with the labels {labels:?}");
+        vec![foresight::counted(cluster, what, &path, &[("labelSelector", &labels)]).await]
     }
 
     pub(crate) fn files(&self, place: Place<'_>) -> Vec<String> {

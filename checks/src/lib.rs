@@ -5,6 +5,7 @@
 //! schedules, limits, retries, times and records them.
 
 pub mod agent;
+pub mod budget;
 mod certificate;
 pub mod clock;
 pub mod cluster;
@@ -12,9 +13,11 @@ pub mod collector;
 pub mod collectors;
 pub mod fetch;
 pub mod fingerprint;
+pub mod foresight;
 pub mod host;
 mod image_archive;
 mod keyed;
+pub mod leftovers;
 mod output;
 mod pod_log;
 pub mod run;

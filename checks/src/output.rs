@@ -9,6 +9,7 @@ use bundle::manifest::{Gap, GapReason};
 use bundle::{ArchiveWriter, BundlePath, FileSink, WriteError};
 use serde::Serialize;
 
+use crate::budget::smaller;
 use crate::collector::{CollectError, Context, locked};
 
 /// Where a collector's bytes go: the archive, redacted inside, and the collector's own record.
@@ -25,11 +26,24 @@ struct Shared {
     /// Paths that a later collector of the plan writes.
     ceded: BTreeSet<BundlePath>,
     progress: Progress,
+    limits: Limits,
     bytes: AtomicU64,
     files: AtomicU64,
     gaps: Mutex<Vec<Gap>>,
     expected: Mutex<Option<BTreeSet<String>>>,
 }
+
+/// What may be written at most, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Limits {
+    /// By the collector, before redaction and compression.
+    pub(crate) collector: Option<u64>,
+    /// The whole archive.
+    pub(crate) bundle: Option<u64>,
+}
+
+/// With less than this left of a bundle's budget, in bytes, what is not compressed yet counts too much.
+const SCARCE: u64 = 8 << 20;
 
 /// What a collector wrote and what it says is missing.
 #[derive(Debug, Default)]
@@ -45,19 +59,26 @@ impl Output {
     /// An output into `archive` outside a run: for what the product itself writes, and for tests.
     #[must_use]
     pub fn new(archive: Arc<ArchiveWriter>) -> Self {
-        Self::planned(archive, BTreeSet::new(), Box::new(|_| ()))
+        Self::planned(
+            archive,
+            BTreeSet::new(),
+            Box::new(|_| ()),
+            Limits::default(),
+        )
     }
 
     pub(crate) fn planned(
         archive: Arc<ArchiveWriter>,
         ceded: BTreeSet<BundlePath>,
         progress: Progress,
+        limits: Limits,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 archive,
                 ceded,
                 progress,
+                limits,
                 bytes: AtomicU64::new(0),
                 files: AtomicU64::new(0),
                 gaps: Mutex::default(),
@@ -202,12 +223,66 @@ impl Output {
         }
     }
 
+    /// How many bytes may still be written, `None` where nothing limits that: raw bytes, and not one of them more than
+    /// would fit into the bundle if none could be compressed.
+    #[must_use]
+    pub fn left(&self) -> Option<u64> {
+        self.shared.left()
+    }
+
+    /// Why nothing more may be written.
+    pub(crate) fn used_up(&self) -> String {
+        self.shared.used_up()
+    }
+
     pub(crate) fn written(&self) -> Written {
         Written {
             bytes: self.shared.bytes.load(Ordering::Relaxed),
             files: self.shared.files.load(Ordering::Relaxed),
             gaps: locked(&self.shared.gaps).clone(),
             outstanding: locked(&self.shared.expected).clone(),
+        }
+    }
+}
+
+impl Shared {
+    fn left(&self) -> Option<u64> {
+        let limits = &self.limits;
+        let written = self.bytes.load(Ordering::Relaxed);
+        let collector = limits.collector.map(|limit| limit.saturating_sub(written));
+        let bundle = limits.bundle.map(|limit| {
+            if self.archive.size() + SCARCE > limit {
+                self.archive.settle();
+            }
+            limit.saturating_sub(self.archive.size())
+        });
+        smaller(collector, bundle)
+    }
+
+    /// Whether `more` bytes, which are counted already, are too many.
+    fn exceeds(&self, more: u64) -> bool {
+        let written = self.bytes.load(Ordering::Relaxed);
+        let too_many = |limit| written > limit;
+        let too_long = |limit| {
+            let is_too_long = || self.archive.size() + more > limit;
+            if is_too_long() {
+                self.archive.settle();
+            }
+            is_too_long()
+        };
+        self.limits.collector.is_some_and(too_many) || self.limits.bundle.is_some_and(too_long)
+    }
+
+    fn used_up(&self) -> String {
+        match (self.limits.collector, self.limits.bundle) {
+            (Some(limit), _) if self.bytes.load(Ordering::Relaxed) >= limit => {
+                format!("the budget of {limit} bytes for one collector is used up")
+            }
+            (_, Some(limit)) => format!("the budget of {limit} bytes for the bundle is used up"),
+            (Some(limit), None) => {
+                format!("the budget of {limit} bytes for one collector is all but used up")
+            }
+            (None, None) => "a budget is used up".to_owned(),
         }
     }
 }
@@ -280,6 +355,9 @@ impl OutputFile {
     fn flush(&mut self) -> Result<(), CollectError> {
         if self.buffer.is_empty() {
             return Ok(());
+        }
+        if self.shared.exceeds(self.buffer.len() as u64) {
+            return Err(CollectError::Limit(self.shared.used_up()));
         }
         if let Some(sink) = &mut self.sink {
             sink.write(&self.buffer)?;

@@ -22,10 +22,12 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::budget::Budget;
 use crate::cluster::Cluster;
 use crate::collector::{
     Cleanups, CollectError, Collector, CollectorKind, Conduct, Context, Output, Scope,
 };
+use crate::output::Limits;
 use record::{Job, State, write_error_files};
 
 /// A collector of a plan.
@@ -39,6 +41,8 @@ pub struct Planned {
     pub requested: bool,
     /// Whether the spec excludes it.
     pub excluded: bool,
+    /// How much the spec lets it take.
+    pub budget: Budget,
 }
 
 /// How a run is limited, and what it writes besides the collectors' files.
@@ -48,6 +52,11 @@ pub struct Settings {
     pub readers: usize,
     /// How long a collector may take that does not say so itself.
     pub collector_deadline: Duration,
+    /// How much each collector may take, whatever the spec says.
+    pub budget: Budget,
+    /// How long the archive may become, in bytes. What does not fit is left out: the logs of healthy pods first, then those of
+    /// the others.
+    pub bundle_bytes: Option<u64>,
     /// How long the run may take; `None` for as long as its collectors do.
     pub run_deadline: Option<Duration>,
     /// Whether `collector-errors/` and `skipped-collectors.json` are written.
@@ -59,6 +68,8 @@ impl Default for Settings {
         Self {
             readers: 8,
             collector_deadline: Duration::from_mins(10),
+            budget: Budget::default(),
+            bundle_bytes: None,
             run_deadline: Some(Duration::from_mins(15)),
             error_files: true,
         }
@@ -208,6 +219,11 @@ impl Run<'_> {
                 let observer = Arc::clone(self.observer);
                 let progress = Box::new(move |bytes| observer(Event::Wrote { index, bytes }));
                 let cluster = self.context.cluster.as_ref();
+                let budget = planned.budget.min(self.settings.budget);
+                let limits = Limits {
+                    collector: budget.bytes,
+                    bundle: self.settings.bundle_bytes,
+                };
                 Job {
                     index,
                     kind: planned.kind,
@@ -219,7 +235,8 @@ impl Run<'_> {
                         cleanups: Cleanups::default(),
                         ..self.context.clone()
                     },
-                    output: Output::planned(Arc::clone(archive), ceded, progress),
+                    output: Output::planned(Arc::clone(archive), ceded, progress, limits),
+                    time: budget.time,
                     state: if planned.excluded {
                         State::Excluded
                     } else {
@@ -338,8 +355,12 @@ impl Run<'_> {
             .collector
             .deadline()
             .unwrap_or(self.settings.collector_deadline);
+        // It may come back for the logs: what it took before counts.
+        let left = job.time.map(|time| time.saturating_sub(job.took));
+        let limit = left.map_or(limit, |left| left.min(limit));
         let collector = Arc::clone(&job.collector);
-        let (context, output) = (job.context.clone(), job.output.clone());
+        let (mut context, output) = (job.context.clone(), job.output.clone());
+        context.ends_by = ends_by(limit);
         // A task of its own: collectors run in parallel, and one that panics or blocks harms no other.
         let mut task = AbortOnDropHandle::new(tokio::spawn(
             AssertUnwindSafe(async move {
@@ -391,6 +412,13 @@ impl Run<'_> {
 enum Phase {
     Main,
     Last,
+}
+
+/// When a collector that begins now has ended and cleaned up at the latest.
+fn ends_by(limit: Duration) -> Option<jiff::Timestamp> {
+    let longest = limit.saturating_add(CLEAN_UP * 4);
+    let longest = jiff::SignedDuration::try_from(longest).ok()?;
+    jiff::Timestamp::now().checked_add(longest).ok()
 }
 
 /// How long one piece of cleaning up may take.

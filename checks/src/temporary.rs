@@ -10,9 +10,16 @@ use serde_json::{Value, json};
 
 use crate::cluster::{ApiError, Cluster, segment};
 use crate::collector::{Context, Output};
+use crate::leftovers::machine;
 
 /// The label that holds the run's id, by which what a killed run left can be found.
 pub(crate) const RUN_ID: &str = "assay-run-id";
+
+/// The annotation that holds the time by which the collector has ended that made the object.
+pub(crate) const ENDS_BY: &str = "assay-ends-by";
+
+/// The annotation that holds the mark of the machine whose process the run's id names.
+pub(crate) const MACHINE: &str = "assay-machine";
 
 /// How an object is removed: grace period in seconds, and how long that may take. Together a little less than a
 /// piece of cleaning up may take.
@@ -47,6 +54,13 @@ impl Temporary {
         let (namespace, name) = (text("namespace"), text("name"));
         let collection = format!("/api/v1/namespaces/{}/{plural}", segment(&namespace));
         object["metadata"]["labels"][RUN_ID] = context.run_id.clone().into();
+        if let Some(ends_by) = context.ends_by {
+            object["metadata"]["annotations"][ENDS_BY] = ends_by.to_string().into();
+        }
+        let machine = machine();
+        if !machine.is_empty() {
+            object["metadata"]["annotations"][MACHINE] = machine.into();
+        }
         let temporary = Self {
             path: format!("{collection}/{}", segment(&name)),
             run_id: context.run_id.clone(),
@@ -72,37 +86,14 @@ impl Temporary {
     }
 
     async fn remove(&self) -> Result<(), String> {
-        let mut reason = String::new();
-        for (grace, limit) in REMOVAL {
-            reason = match tokio::time::timeout(limit, self.delete(grace)).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => format!(
-                    "it was not gone {} s after its deletion was asked for",
-                    limit.as_secs()
-                ),
-            };
-        }
-        Err(reason)
+        removed(|grace| self.delete(grace)).await
     }
 
-    /// Deletes the object and waits until it is gone. One of the same name that is another's stays.
+    /// Deletes the object and waits until it is gone.
     async fn delete(&self, grace: u32) -> Result<(), ApiError> {
-        let Some(uid) = self.uid().await? else {
-            return Ok(());
-        };
-        let options = json!({"gracePeriodSeconds": grace, "preconditions": {"uid": uid}});
-        match self.cluster.delete(&self.path, &options).await {
-            Err(error) if error.is_absent() || error.is_conflict() => return Ok(()),
-            other => other?,
-        }
-        loop {
-            match self.cluster.json::<Value>(&self.path, &[]).await {
-                Ok(object) if object["metadata"]["uid"] != *uid => return Ok(()),
-                Ok(_) => tokio::time::sleep(POLL).await,
-                Err(error) if error.is_absent() => return Ok(()),
-                Err(error) => return Err(error),
-            }
+        match self.uid().await? {
+            Some(uid) => delete(&self.cluster, &self.path, &uid, grace).await,
+            None => Ok(()),
         }
     }
 
@@ -119,5 +110,46 @@ impl Temporary {
             },
         };
         Ok(object["metadata"]["uid"].as_str().map(str::to_owned))
+    }
+}
+
+/// Removes the object at `path` that has this uid, and waits until it is gone.
+pub(crate) async fn remove(cluster: &Cluster, path: &str, uid: &str) -> Result<(), String> {
+    removed(|grace| delete(cluster, path, uid, grace)).await
+}
+
+/// Has an object removed, first as it wishes, then at once.
+async fn removed<F>(delete: impl Fn(u32) -> F) -> Result<(), String>
+where
+    F: Future<Output = Result<(), ApiError>>,
+{
+    let mut reason = String::new();
+    for (grace, limit) in REMOVAL {
+        reason = match tokio::time::timeout(limit, delete(grace)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!(
+                "it was not gone {} s after its deletion was asked for",
+                limit.as_secs()
+            ),
+        };
+    }
+    Err(reason)
+}
+
+/// Deletes the object and waits until it is gone. One of the same name that is another's stays.
+async fn delete(cluster: &Cluster, path: &str, uid: &str, grace: u32) -> Result<(), ApiError> {
+    let options = json!({"gracePeriodSeconds": grace, "preconditions": {"uid": uid}});
+    match cluster.delete(path, &options).await {
+        Err(error) if error.is_absent() || error.is_conflict() => return Ok(()),
+        other => other?,
+    }
+    loop {
+        match cluster.json::<Value>(path, &[]).await {
+            Ok(object) if object["metadata"]["uid"] != *uid => return Ok(()),
+            Ok(_) => tokio::time::sleep(POLL).await,
+            Err(error) if error.is_absent() => return Ok(()),
+            Err(error) => return Err(error),
+        }
     }
 }

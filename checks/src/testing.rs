@@ -216,6 +216,8 @@ pub(crate) fn context(cluster: Option<Cluster>) -> Context {
         host: Host::default(),
         namespace: None,
         logs_since: None,
+        log_budget: crate::budget::LogBudget::default(),
+        ends_by: None,
         run_id: "test".into(),
         salt: Salt::default(),
         agent_image: None,
@@ -427,6 +429,7 @@ async fn collect_into(
         collector: parsed.config.into(),
         requested: true,
         excluded: false,
+        budget: crate::budget::Budget::default(),
     };
     collect_plan(archive, context, planned, settings, stop).await
 }

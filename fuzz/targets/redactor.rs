@@ -75,11 +75,21 @@ fuzz_target!(|input: &[u8]| {
     if masks == 0 {
         assert!(out == text.as_bytes(), "without a mask nothing changes");
     }
+    // Troubleshoot's expressions may take a mask for the name that they look for; a line without one is left alone.
     if let Some((again, _)) = redact(&STANDARD, path, &out, usize::MAX) {
-        assert_eq!(
-            String::from_utf8_lossy(&again),
-            String::from_utf8_lossy(&out),
-            "redacting twice makes a difference"
+        for (once, twice) in lines(&out).into_iter().zip(lines(&again)) {
+            assert!(
+                once == twice || holds(once, MASK),
+                "redacting twice changes {:?}",
+                String::from_utf8_lossy(once)
+            );
+        }
+    }
+    for (before, after) in before.into_iter().zip(after) {
+        assert!(
+            before == after || holds(after, MASK),
+            "{:?} changed without a mask",
+            String::from_utf8_lossy(before)
         );
     }
     let planted = format!("{text}\nhttps://user:{PLANTED}@host/\n");

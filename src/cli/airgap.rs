@@ -172,13 +172,14 @@ fn collected(
         namespace: global.connection.namespace.clone(),
         redactor: Some(load::compile(Profile::Standard, &[])?),
         agent_image,
+        writes: checks::collector::Writes::Refused,
+        limits: super::budgets::Limits::default(),
         output,
         since: None,
         deadline: Some(deadline).filter(|deadline| !deadline.is_zero()),
         collect_without_permissions: true,
         metadata: Vec::new(),
         mode: Mode::choose(global.quiet, true),
-        writes: checks::collector::Writes::Refused,
         stop: checks::run::Stop::default(),
     }))?
 }

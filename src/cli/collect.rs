@@ -14,10 +14,11 @@ use checks::run::{Planned, Settings, Stop};
 use checks::{Cluster, Context, Scope};
 use jiff::Timestamp;
 
+use super::budgets::Limits;
 use super::connection::Connection;
 use super::load::{self, World};
 use super::own::{Agent, Collecting, FailOn, Format, Global, Output};
-use super::{Done, Failure, block_on, print, say};
+use super::{Done, Failure, block_on, plan, print, say};
 use crate::exit::Exit;
 use crate::pipeline::{self, Run};
 use crate::progress::{self, Mode};
@@ -63,6 +64,7 @@ pub(super) struct Job<'a> {
     pub(super) output: PathBuf,
     pub(super) since: Option<Timestamp>,
     pub(super) deadline: Option<Duration>,
+    pub(super) limits: Limits,
     pub(super) collect_without_permissions: bool,
     pub(super) metadata: Vec<(String, String)>,
     pub(super) mode: Mode,
@@ -75,10 +77,17 @@ pub(super) struct Ran {
     pub(super) exit: Exit,
 }
 
+/// What became of a command.
+enum Outcome {
+    Plan(crate::report::plan::Plan),
+    Ran(Ran),
+}
+
 /// Runs `assay preflight` and `assay collect`.
 pub(super) fn own(kind: Kind, flags: Collecting, global: &Global) -> Done {
     let deadline = load::duration("--deadline", &flags.deadline)?;
     let since = load::since(flags.since.as_deref(), flags.since_time.as_deref())?;
+    let limits = flags.budgets.limits()?;
     let world = World::new(&global.connection);
     let ran = block_on(async {
         let specs = load::specs(&flags.specs, flags.no_uri, &world).await?;
@@ -96,7 +105,7 @@ pub(super) fn own(kind: Kind, flags: Collecting, global: &Global) -> Done {
             Some(path) => path,
             None => pipeline::default_output(kind.stem(), Timestamp::now()),
         };
-        run(Job {
+        let job = Job {
             kind,
             world: &world,
             plan: &plan,
@@ -107,13 +116,21 @@ pub(super) fn own(kind: Kind, flags: Collecting, global: &Global) -> Done {
             output,
             since,
             deadline: Some(deadline).filter(|deadline| !deadline.is_zero()),
+            limits,
             collect_without_permissions: flags.collect_without_permissions,
             metadata: Vec::new(),
             mode: Mode::choose(global.quiet, true),
             stop: Stop::default(),
-        })
-        .await
+        };
+        if flags.plan {
+            return plan::foresee(&job).await.map(Outcome::Plan);
+        }
+        run(job).await.map(Outcome::Ran)
     })??;
+    let ran = match ran {
+        Outcome::Plan(plan) => return plan::print(&plan, flags.output.format),
+        Outcome::Ran(ran) => ran,
+    };
     print(&render(&ran.report, &flags.output)?)?;
     Ok(ran.exit.and(exit(&ran.report, &flags.output)))
 }
@@ -231,6 +248,7 @@ pub(super) fn dropin(flags: &Dropin) -> Done {
             output: dropin_output(kind, flags.bundle.as_deref()),
             since,
             deadline: None,
+            limits: Limits::default(),
             collect_without_permissions: flags.collect_without_permissions,
             metadata,
             mode: Mode::choose(false, flags.interactive),
@@ -327,23 +345,8 @@ pub(super) async fn run(job: Job<'_>) -> Result<Ran, Failure> {
         refuse_without_permissions(cluster, &planned, job.namespace.as_deref()).await?;
     }
     listen(&job.stop)?;
-    let settings = Settings {
-        run_deadline: job.deadline,
-        error_files: job.kind == Kind::SupportBundle,
-        ..Settings::default()
-    };
-    let context = Context {
-        cluster: cluster.map(Arc::new),
-        host: Host::default(),
-        namespace: job.namespace.filter(|namespace| !namespace.is_empty()),
-        logs_since: job.since,
-        run_id: run_id(),
-        salt: Salt::default(),
-        agent_image: job.agent_image,
-        cleanups: checks::collector::Cleanups::default(),
-        clock: checks::clock::Clock::default(),
-        writes: job.writes,
-    };
+    let settings = settings(&job);
+    let context = context(&job, cluster);
     let report = pipeline::run(
         Run {
             name: job.plan.name.clone(),
@@ -368,9 +371,39 @@ pub(super) async fn run(job: Job<'_>) -> Result<Ran, Failure> {
     Ok(Ran { report, exit })
 }
 
+/// How the run is limited.
+pub(super) fn settings(job: &Job<'_>) -> Settings {
+    Settings {
+        run_deadline: job.deadline,
+        budget: job.limits.collector,
+        bundle_bytes: job.limits.bundle_bytes,
+        error_files: job.kind == Kind::SupportBundle,
+        ..Settings::default()
+    }
+}
+
+/// What the collectors can reach.
+pub(super) fn context(job: &Job<'_>, cluster: Option<Cluster>) -> Context {
+    let namespace = job.namespace.clone();
+    Context {
+        cluster: cluster.map(Arc::new),
+        host: Host::default(),
+        namespace: namespace.filter(|namespace| !namespace.is_empty()),
+        logs_since: job.since,
+        log_budget: job.limits.log,
+        ends_by: None,
+        run_id: checks::leftovers::run_id(Timestamp::now(), std::process::id()),
+        salt: Salt::default(),
+        agent_image: job.agent_image.clone(),
+        cleanups: checks::collector::Cleanups::default(),
+        clock: checks::clock::Clock::default(),
+        writes: job.writes,
+    }
+}
+
 /// The cluster, where a collector needs one. It is asked for its version, so that one that does not answer, or knows
 /// nobody by these credentials, is one clear error and not one for each collector.
-async fn cluster(job: &Job<'_>, planned: &[Planned]) -> anyhow::Result<Option<Cluster>> {
+pub(super) async fn cluster(job: &Job<'_>, planned: &[Planned]) -> anyhow::Result<Option<Cluster>> {
     let needed = planned
         .iter()
         .any(|each| each.kind.scope == Scope::Cluster && !each.excluded);
@@ -415,15 +448,6 @@ async fn refuse_without_permissions(
         "insufficient permissions to run all collectors; denied:{}",
         denied.concat()
     ))
-}
-
-/// A label value that no other run has.
-fn run_id() -> String {
-    format!(
-        "{:x}-{:x}",
-        Timestamp::now().as_nanosecond(),
-        std::process::id()
-    )
 }
 
 /// The first signal ends the run with what is there; the second ends the program.

@@ -97,6 +97,7 @@ async fn preflight(
         writes: checks::collector::Writes::Refused,
         output,
         since: None,
+        limits: super::budgets::Limits::default(),
         deadline: Some(std::time::Duration::from_mins(2)),
         collect_without_permissions: true,
         metadata: Vec::new(),

@@ -5,16 +5,19 @@ mod agent;
 mod airgap;
 mod airgap_diff;
 mod analyze;
+mod budgets;
 mod collect;
 mod connection;
 mod demo;
 mod dropin_preflight;
 mod dropin_support_bundle;
+mod job;
 mod load;
 mod log;
 mod open;
 mod own;
 mod packs;
+mod plan;
 mod redact;
 mod reference;
 mod serve;
@@ -30,6 +33,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 
 use crate::exit::Exit;
+use crate::report::human::printable;
 
 /// Which command line the program was called as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,8 +151,9 @@ fn print_error(error: &anyhow::Error) {
     say(&log::redacted(&text));
 }
 
-/// A line on stderr, for a person.
+/// A line on stderr, for a person. What it quotes may be a stranger's.
 fn say(text: &str) {
+    let text = printable(text);
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 

@@ -6,7 +6,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use super::connection::Connection;
 use super::{
-    Done, agent, airgap, analyze, collect, demo, packs, redact, reference, serve, verify,
+    Done, agent, airgap, analyze, budgets, collect, demo, job, packs, redact, reference, serve,
+    verify,
 };
 
 /// Preflight checks and support bundles for software that runs in other people's Kubernetes clusters.
@@ -42,10 +43,17 @@ pub(super) struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Collect what a spec asks for, judge it, and say pass, warn, fail or unknown
-    #[command(after_help = "Example: kubectl assay preflight preflight.yaml --format json")]
+    #[command(
+        after_help = "Examples: kubectl assay preflight preflight.yaml --format json\n          \
+                            assay preflight preflight.yaml --plan"
+    )]
     Preflight(Collecting),
     /// Collect what a spec asks for into a support bundle
-    #[command(after_help = "Example: assay collect support-bundle.yaml -o bundle.tar.gz")]
+    #[command(
+        after_help = "Examples: assay collect support-bundle.yaml -o bundle.tar.gz\n          \
+                            assay collect support-bundle.yaml --max-size 50Mi --max-log-bytes 1Mi\n          \
+                            assay collect support-bundle.yaml --plan --format yaml"
+    )]
     Collect(Collecting),
     /// Judge an existing bundle by a spec
     #[command(after_help = "Example: assay analyze --bundle support-bundle.tar.gz preflight.yaml")]
@@ -78,6 +86,9 @@ enum Command {
         after_help = "Example: assay packs gpu > gpu.yaml\n         assay preflight pack:gpu"
     )]
     Packs(packs::Arguments),
+    /// See to what runs made in a cluster
+    #[command(after_help = "Example: assay job clean --all-namespaces --dry-run")]
+    Job(job::Arguments),
     /// Run one collector in a pod and print its bundle; started by `preflight` and `collect`
     #[command(hide = true)]
     Agent(agent::Arguments),
@@ -99,6 +110,9 @@ pub(super) struct Collecting {
     /// Where the bundle goes [default: preflightbundle-TIME.tar.gz or support-bundle-TIME.tar.gz here]
     #[arg(long = "output", short = 'o', value_name = "FILE")]
     pub(super) bundle: Option<PathBuf>,
+    /// Print what would be read, created and permitted, and do nothing else: exit 0, or 5 where a permission is missing
+    #[arg(long)]
+    pub(super) plan: bool,
     /// Longest time for the whole run; what is there by then is bundled and judged
     #[arg(long, value_name = "DURATION", default_value = "15m")]
     pub(super) deadline: String,
@@ -106,6 +120,8 @@ pub(super) struct Collecting {
     pub(super) agent: Agent,
     #[command(flatten)]
     pub(super) writing: Writing,
+    #[command(flatten)]
+    pub(super) budgets: budgets::Budgets,
     /// Collect logs since this time (RFC 3339)
     #[arg(long, value_name = "TIME", conflicts_with = "since")]
     pub(super) since_time: Option<String>,
@@ -266,6 +282,7 @@ pub(super) fn run(arguments: Arguments) -> Done {
         Command::Verify(flags) => verify::run(&flags, &global),
         Command::Serve(flags) => serve::run(&flags, &global),
         Command::Demo(flags) => demo::run(&flags, &global),
+        Command::Job(flags) => job::run(&flags, &global),
         Command::Agent(flags) => agent::run(&flags),
         Command::Explain(flags) => reference::explain(&flags),
         Command::Packs(flags) => packs::run(&flags),

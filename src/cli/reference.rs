@@ -214,6 +214,18 @@ fn add_meta(list: &str, schema: &mut Map<String, Value>) {
     properties.insert("exclude".to_owned(), flag.clone());
     if list.ends_with("ollectors") {
         properties.insert("collectorName".to_owned(), json!({"type": "string"}));
+        let budget = json!({
+            "description": "How much it may take at most.",
+            "type": "object",
+            "properties": {
+                "maxBytes": {
+                    "description": "Bytes written, before compression: a quantity such as 20Mi.",
+                    "type": ["string", "integer"],
+                },
+                "maxTime": {"description": "Its time, such as 2m.", "type": "string"},
+            },
+        });
+        properties.insert("budget".to_owned(), budget);
     } else {
         properties.insert("checkName".to_owned(), json!({"type": "string"}));
         properties.insert("strict".to_owned(), flag);

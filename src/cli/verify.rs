@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &Arguments, _: &Global) -> Done {
         Format::Human => verification.human(),
         Format::Json => {
             let json = serde_json::to_string_pretty(&verification);
-            json.context("failed to write the result")? + "\n"
+            json::inert(json.context("failed to write the result")? + "\n")
         }
         Format::Yaml => {
             let value = serde_json::to_value(&verification);

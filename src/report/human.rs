@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use analyzers::Verdict;
-use bundle::manifest::Outcome;
+use bundle::manifest::{Gap, GapReason, Outcome};
 
 use crate::report::Report;
 
@@ -65,24 +65,16 @@ impl Page {
         }
     }
 
-    fn clean(&self, text: &str) -> String {
-        if self.style.terminal {
-            printable(text)
-        } else {
-            text.to_owned()
-        }
-    }
-
     fn heading(&mut self, label: &str, colour: &str, title: &str, strict: bool) {
         let label = self.paint(colour, &format!("{label:<7}"));
-        let title = self.paint(BOLD, &self.clean(title));
+        let title = self.paint(BOLD, &printable(title).replace('\n', " "));
         let strict = if strict { "  (strict)" } else { "" };
         // Writing to a String cannot fail.
         let _ = writeln!(self.text, "{label} {title}{strict}");
     }
 
     fn line(&mut self, text: &str) {
-        for line in self.clean(text).lines() {
+        for line in printable(text).lines() {
             let _ = writeln!(self.text, "        {line}");
         }
     }
@@ -90,7 +82,7 @@ impl Page {
     fn labelled(&mut self, label: &str, text: &str) {
         if !text.is_empty() {
             let label = self.paint(DIM, label);
-            let text = self.clean(text);
+            let text = printable(text);
             let _ = writeln!(self.text, "        {label} {text}");
         }
     }
@@ -124,11 +116,26 @@ impl Page {
                 &format!("{}: {what}", record.title),
                 false,
             );
+            // A budget says for each file how much of it is missing.
+            let is_cut = |gap: &&Gap| gap.reason == GapReason::Limit;
+            let (cut, others): (Vec<&Gap>, Vec<&Gap>) = record.gaps.iter().partition(is_cut);
             // One refusal leaves many files out; it is told once.
             let details = std::iter::once(record.error.as_str())
-                .chain(record.gaps.iter().map(|gap| gap.detail.as_str()))
+                .chain(others.iter().map(|gap| gap.detail.as_str()))
                 .filter(|detail| !detail.is_empty());
             self.some(details.map(str::to_owned).collect());
+            if !cut.is_empty() {
+                let files = if cut.len() == 1 { "file" } else { "files" };
+                self.line(&format!(
+                    "{} {files} cut or left out by a budget:",
+                    cut.len()
+                ));
+                let cut = cut.iter();
+                self.some(
+                    cut.map(|gap| format!("{}: {}", gap.path, gap.detail))
+                        .collect(),
+                );
+            }
         }
         if !report.lost.is_empty() {
             let count = report.lost.len();
@@ -177,7 +184,7 @@ impl Page {
             .map(|(label, count)| format!("{count} {label}"))
             .collect();
         if total > 0 {
-            let name = self.clean(&report.name);
+            let name = printable(&report.name);
             let _ = writeln!(
                 self.text,
                 "\n{name}: {total} {}: {}",
@@ -197,14 +204,17 @@ impl Page {
 pub fn printable(text: &str) -> String {
     text.chars()
         .filter(|character| {
-            *character == '\n'
-                || !(character.is_control()
-                    || matches!(
-                        character,
-                        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-                    ))
+            matches!(character, '\n' | '\t') || !(character.is_control() || turns(*character))
         })
         .collect()
+}
+
+/// Whether a character changes the direction of the text around it, so that it looks like another.
+pub(crate) fn turns(character: char) -> bool {
+    matches!(
+        character,
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }
 
 #[cfg(test)]
@@ -214,8 +224,8 @@ mod tests {
     #[test]
     fn control_sequences_do_not_reach_the_terminal() {
         assert_eq!(
-            printable("a\x1b[2Jb\u{9b}31mc\rd\u{202e}e\nf"),
-            "a[2Jb31mcde\nf"
+            printable("a\x1b[2Jb\u{9b}31mc\rd\u{202e}e\nf\tg"),
+            "a[2Jb31mcde\nf\tg"
         );
     }
 }

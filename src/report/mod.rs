@@ -5,6 +5,7 @@
 
 pub mod human;
 pub mod json;
+pub mod plan;
 pub mod summary;
 pub mod troubleshoot;
 

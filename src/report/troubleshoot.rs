@@ -13,6 +13,8 @@ use serde_json::{Map, Value, json};
 
 use crate::exit::Exit;
 use crate::report::Report;
+use crate::report::human::printable;
+use crate::report::json::inert;
 
 /// A result in the peer's order of lists and fields.
 #[derive(Debug, Clone, Serialize)]
@@ -151,7 +153,7 @@ pub fn preflight_human(name: &str, entries: &[Entry]) -> String {
         ("PASS", "PASS")
     };
     let _ = writeln!(text, "--- {word}   {name}\n{closing}");
-    text
+    printable(&text)
 }
 
 /// `analysis.json`, and `analyzerResults` of `support-bundle`: `pkg/convert.Result`.
@@ -345,7 +347,7 @@ fn go_json<T: Serialize>(value: &T, indent: &str) -> anyhow::Result<String> {
             other => escaped.push(other),
         }
     }
-    Ok(escaped)
+    Ok(inert(escaped))
 }
 
 #[cfg(test)]

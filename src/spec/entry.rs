@@ -97,7 +97,7 @@ impl List {
         if self.is_analyzers() {
             &["checkName", "exclude", "strict", "annotations"]
         } else {
-            &["collectorName", "exclude"]
+            &["collectorName", "exclude", "budget"]
         }
     }
 }
@@ -121,6 +121,8 @@ pub struct Entry {
     pub strict: bool,
     /// `annotations`, of an analyzer.
     pub annotations: BTreeMap<String, String>,
+    /// `budget`, of a collector.
+    pub budget: checks::budget::Budget,
     /// Where its key stands.
     pub place: Place,
     /// Why it cannot be used as it is written: a collector is then not run, an analyzer answers unknown.
@@ -266,6 +268,7 @@ fn unreadable(list: List, node: &Node, place: Place, origin: &Origin, reason: St
         excluded: false,
         strict: false,
         annotations: BTreeMap::new(),
+        budget: checks::budget::Budget::default(),
         place,
         unusable: Some(reason),
         node: node.clone(),
@@ -342,6 +345,19 @@ fn common_fields(entry: &mut Entry, diagnostics: &mut Vec<Diagnostic>) {
                 )
             }
             ("annotations", _) => ("an object of strings", false),
+            ("budget", _) => match checks::budget::Budget::read(&value) {
+                Ok(budget) => {
+                    entry.budget = budget;
+                    continue;
+                }
+                Err(reason) => {
+                    let message = format!("`{}.budget`: {reason}", entry.kind);
+                    let place = entry.place_of(field, false);
+                    diagnostics.push(Diagnostic::error(place, message.clone()));
+                    entry.refuse(message);
+                    continue;
+                }
+            },
             (_, Value::String(name)) => {
                 entry.name.clone_from(name);
                 ("a string", true)

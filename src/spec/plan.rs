@@ -318,6 +318,7 @@ fn default_collector(kind: &str) -> Entry {
         excluded: false,
         strict: false,
         annotations: std::collections::BTreeMap::default(),
+        budget: checks::budget::Budget::default(),
         place: origin.place(Position::START),
         unusable: None,
         node,
@@ -337,6 +338,9 @@ pub(super) fn merge(entries: &[&PlanEntry]) -> Option<PlanEntry> {
     }
     let mut namespaces = BTreeSet::new();
     let mut all = false;
+    for each in rest {
+        merged.entry.budget = merged.entry.budget.max(each.entry.budget);
+    }
     for each in entries {
         let named = each
             .entry
@@ -384,6 +388,7 @@ fn planned(entry: &Entry, requested: bool) -> Planned {
             collector: agent::placed(kind, entry.collector_meta(), Arc::from(collector)),
             requested,
             excluded: entry.excluded,
+            budget: entry.budget,
         },
         Err(reason) => {
             let kind = row.unwrap_or_else(|| collector_row(entry));
@@ -400,6 +405,7 @@ fn planned(entry: &Entry, requested: bool) -> Planned {
                 collector: Arc::new(NotRun { title, reason }),
                 requested,
                 excluded: entry.excluded,
+                budget: entry.budget,
             }
         }
     }

@@ -6,6 +6,7 @@
     reason = "the fixture is shared by two test binaries; each takes a part of it"
 )]
 
+mod budgets;
 mod capacity;
 mod collect;
 mod config;
@@ -19,6 +20,7 @@ mod log_patterns;
 mod logs;
 mod postgres;
 mod rbac;
+mod registry;
 mod rig;
 mod s3;
 mod secrets;

@@ -217,13 +217,13 @@ const LOCATIONS: [Location; 9] = [
 const REASONS: [(&str, &str, &str); 8] = [
     (
         "key",
-        "the object storage does not know the access key (the Secret velero/unknown-key has",
-        "Put a key of this object storage into the Secret velero/unknown-key",
+        "asked by this run with the same settings, the object storage says why: signature: GET /backups/: 403 InvalidAccessKeyId",
+        "The keys are in the Secret velero/unknown-key, key cloud, profile default.",
     ),
     (
         "secret",
-        "the secret key is wrong",
-        "Correct aws_secret_access_key in the Secret velero/wrong-secret",
+        "no variant of the request is accepted, so the secret key is another than the server's",
+        "The keys are in the Secret velero/wrong-secret, key cloud, profile default.",
     ),
     (
         "half",
@@ -237,18 +237,18 @@ const REASONS: [(&str, &str, &str); 8] = [
     ),
     (
         "region",
-        "the region us-east-1 is not the object storage's",
+        "signature: GET /backups/: 400 AuthorizationHeaderMalformed",
         "Set spec.config.region of the location to eu-west-1.",
     ),
     (
         "bucket",
-        "there is no bucket another",
-        "Create the bucket, or correct spec.objectStorage.bucket",
+        "bucket: GET /another/: 404 NoSuchBucket",
+        "Create the bucket another, or correct its name",
     ),
     (
         "authority",
-        "signed by an authority that Velero does not trust, and the location names none",
-        "velero backup-location set authority --cacert FILE",
+        "which is not trusted (velero/locations/velero/authority.json)",
+        "spec.objectStorage.caCert of the location",
     ),
     (
         "plugin",

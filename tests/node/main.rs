@@ -15,5 +15,11 @@ mod exec;
 mod fixture;
 #[path = "../live/postgres/server.rs"]
 mod postgres;
+mod registry;
+#[path = "../live/registry/servers.rs"]
+mod registry_servers;
 mod rig;
 mod run_pod;
+mod s3;
+#[path = "../live/s3/servers.rs"]
+mod servers;

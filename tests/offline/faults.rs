@@ -1,15 +1,15 @@
 //! An API server that misbehaves in one place: that costs no more than that place, is said, and passes nothing.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::fixture::{Bench, Ran, Served, members, recorded, verdicts};
+use crate::relay::{Fault, Relay};
+
+/// Decides by the request's path with its query, by how many requests of this path there were before, and by the
+/// document that the server answered.
+type Decision = fn(&str, usize, &Value) -> Fault;
 
 const SPEC: &str = "apiVersion: troubleshoot.sh/v1beta2
 kind: Preflight
@@ -41,137 +41,6 @@ spec:
           - fail: {when: \"true\", message: it panics}
           - pass: {when: \"false\", message: it does not}
 ";
-
-/// What becomes of an answer, before and instead of which the server's own is known.
-enum Fault {
-    /// The server's own.
-    None,
-    /// Another document.
-    Document(Value),
-    /// Bytes that may be no document.
-    Bytes(Vec<u8>),
-    /// A status code, a further header, a reason and a message.
-    Status(u16, &'static str, &'static str),
-    /// The first half, and then the connection is gone.
-    Half,
-}
-
-/// Decides by the request's path with its query, and by how many requests of this path there were before.
-type Decision = fn(&str, usize, &Value) -> Fault;
-
-struct Relay {
-    kubeconfig: PathBuf,
-}
-
-impl Relay {
-    /// Stands between the binary and a bundle that is served.
-    fn start(bench: &Bench, served: &Served, decide: Decision) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("its address").to_string();
-        let kubeconfig = std::fs::read_to_string(&served.kubeconfig).expect("a kubeconfig");
-        let (_, after) = kubeconfig.split_once("http://").expect("an address");
-        let upstream = after[..after.find('/').expect("a token")].to_owned();
-        let kubeconfig = kubeconfig.replace(&upstream, &address);
-        let kubeconfig = bench.write("relayed", kubeconfig);
-        let seen = Arc::new(Mutex::new(BTreeMap::<String, usize>::new()));
-        thread::spawn(move || {
-            for client in listener.incoming().filter_map(Result::ok) {
-                let (upstream, seen) = (upstream.clone(), Arc::clone(&seen));
-                thread::spawn(move || relay(client, &upstream, &seen, decide));
-            }
-        });
-        Self { kubeconfig }
-    }
-}
-
-/// Answers one request and closes the connection.
-fn relay(
-    mut client: TcpStream,
-    upstream: &str,
-    seen: &Mutex<BTreeMap<String, usize>>,
-    decide: Decision,
-) -> Option<()> {
-    let (head, body) = message(&mut client)?;
-    let mut lines = head.lines();
-    let mut words = lines.next()?.split(' ');
-    let (method, target) = (words.next()?, words.next()?);
-    let kept = lines.filter(|line| {
-        let line = line.to_lowercase();
-        !["host:", "connection:", "accept-encoding:"]
-            .iter()
-            .any(|name| line.starts_with(name))
-    });
-    // The old version of HTTP has neither chunks nor connections that stay.
-    let kept: Vec<&str> = kept.collect();
-    let request = format!(
-        "{method} {target} HTTP/1.0\r\nHost: {upstream}\r\n{}\r\n\r\n",
-        kept.join("\r\n")
-    );
-    let mut server = TcpStream::connect(upstream).ok()?;
-    server.write_all(request.as_bytes()).ok()?;
-    server.write_all(&body).ok()?;
-    let mut answer = Vec::new();
-    server.read_to_end(&mut answer).ok()?;
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
-    let document = serde_json::from_slice(&answer[end..]).unwrap_or(Value::Null);
-    // Without the token, which is the first segment.
-    let path = target.get(1..)?.split_once('/')?.1;
-    let count = {
-        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = seen.entry(path.to_owned()).or_default();
-        *count += 1;
-        *count - 1
-    };
-    let headed = |status: &str, body: &[u8]| {
-        let length = body.len();
-        let head = format!(
-            "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
-        );
-        [head.as_bytes(), body].concat()
-    };
-    let bytes = match decide(path, count, &document) {
-        Fault::None => answer,
-        Fault::Document(document) => headed("200 OK", document.to_string().as_bytes()),
-        Fault::Bytes(bytes) => headed("200 OK", &bytes),
-        Fault::Status(code, reason, message) => {
-            let status = json!({
-                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-                "message": message, "reason": reason, "code": code,
-            });
-            headed(&format!("{code} {reason}"), status.to_string().as_bytes())
-        }
-        Fault::Half => {
-            let whole = headed("200 OK", &answer[end..]);
-            whole[..whole.len() - (answer.len() - end) / 2].to_vec()
-        }
-    };
-    client.write_all(&bytes).ok()
-}
-
-/// Head and body of a request.
-fn message(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
-    let mut bytes = Vec::new();
-    let mut piece = [0; 4096];
-    let end = loop {
-        if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
-            break at;
-        }
-        let length = stream.read(&mut piece).ok().filter(|length| *length > 0)?;
-        bytes.extend_from_slice(&piece[..length]);
-    };
-    let head = String::from_utf8(bytes[..end].to_vec()).ok()?;
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length")
-            .then(|| value.trim().parse::<usize>().ok())?
-    });
-    let mut body = bytes.split_off(end + 4);
-    while body.len() < length.unwrap_or(0) {
-        let read = stream.read(&mut piece).ok().filter(|length| *length > 0)?;
-        body.extend_from_slice(&piece[..read]);
-    }
-    Some((head, body))
-}
 
 fn is_list_of_pods(path: &str) -> bool {
     path.starts_with("api/v1/pods?") && !path.contains("labelSelector")
@@ -316,7 +185,9 @@ fn undisturbed() -> (Bench, Served, Value, BTreeMap<String, Vec<u8>>) {
 fn what_a_second_try_mends_costs_nothing() {
     let (bench, served, expected, of_whole) = undisturbed();
     for (name, code, decide) in MENDED {
-        let relay = Relay::start(&bench, &served, decide);
+        let relay = Relay::start(&bench, &served, move |request| {
+            decide(request.path, request.of_this_path, request.document)
+        });
         let ran = preflight(&bench, &relay.kubeconfig, name).exits(code);
         let report = verdicts(&ran.json());
         for verdict in ["pass", "warn", "fail"] {
@@ -344,7 +215,9 @@ fn what_a_second_try_mends_costs_nothing() {
 fn what_stays_broken_costs_no_more_than_itself() {
     let (bench, served, _, of_whole) = undisturbed();
     for (name, decide, title, said, code) in LASTING {
-        let relay = Relay::start(&bench, &served, decide);
+        let relay = Relay::start(&bench, &served, move |request| {
+            decide(request.path, request.of_this_path, request.document)
+        });
         let ran = preflight(&bench, &relay.kubeconfig, name);
         let report = ran.json();
         let mut passed = titles(&report, "pass");

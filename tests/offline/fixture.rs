@@ -19,6 +19,8 @@ pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+    /// The largest resident set, in bytes, as last seen before the end.
+    pub(crate) peak: u64,
 }
 
 impl Ran {
@@ -27,6 +29,7 @@ impl Ran {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            peak: 0,
         }
     }
 
@@ -167,7 +170,10 @@ pub(crate) fn finish(mut child: Child) -> Ran {
         stderr.read_to_end(&mut bytes).map(|_| bytes)
     });
     let started = Instant::now();
+    let mut peak = 0;
     let status = loop {
+        // The kernel keeps the peak, so that only what grows in the last moments goes unseen.
+        peak = peak_of(child.id()).unwrap_or(peak);
         if let Some(status) = child.try_wait().expect("the binary can be waited for") {
             break status;
         }
@@ -175,18 +181,29 @@ pub(crate) fn finish(mut child: Child) -> Ran {
             let _ = child.kill();
             panic!("the binary did not end within {DEADLINE:?}");
         }
-        std::thread::park_timeout(Duration::from_millis(20));
+        std::thread::park_timeout(Duration::from_millis(5));
     };
-    Ran::of(&Output {
+    let ran = Ran::of(&Output {
         status,
         stdout: read_out.join().expect("a reader").expect("stdout"),
         stderr: read_err.join().expect("a reader").expect("stderr"),
-    })
+    });
+    Ran { peak, ..ran }
+}
+
+/// The largest resident set of a process that still runs, in bytes.
+pub(crate) fn peak_of(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kibibytes << 10)
 }
 
 /// A bundle served by the binary. It ends with the value.
 pub(crate) struct Served {
-    child: Child,
+    pub(crate) child: Child,
     pub(crate) kubeconfig: PathBuf,
 }
 

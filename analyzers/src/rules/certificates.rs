@@ -1,4 +1,4 @@
-//! `certificates`: certificates in Secrets and ConfigMaps hold, and go on to for long enough.
+//! `certificates`: certificates in Secrets and `ConfigMaps` hold, and go on to for long enough.
 
 use bundle::Files;
 use jiff::tz::TimeZone;
@@ -26,7 +26,7 @@ pub(super) const KIND: AnalyzerKind = AnalyzerKind {
 const NAME: &str = "certificates";
 const PATH: &str = "certificates/certificates.json";
 
-/// Certificates in Secrets and ConfigMaps hold, and go on to for some days.
+/// Certificates in Secrets and `ConfigMaps` hold, and go on to for some days.
 ///
 /// # What it checks
 /// Every certificate that the collector found, those of a chain too: whether it held when it was collected, and how
@@ -36,14 +36,14 @@ const PATH: &str = "certificates/certificates.json";
 /// `fail` speaks of certificates that do not hold, `pass` of those that do; their `when` is for readers only. A `warn` has
 /// `when: notAfter < Today + N days` and speaks of those that hold and end sooner, in place of each `pass` before it. All
 /// outcomes are looked at for each certificate. Days count from when the bundle was collected. A certificate that does
-/// not hold, where there is no `fail`, is unknown. So is a Secret or ConfigMap that holds no certificate; one that does not
+/// not hold, where there is no `fail`, is unknown. So is a Secret or `ConfigMap` that holds no certificate; one that does not
 /// exist is not applicable.
 ///
 /// # What to do
 /// Renew the certificate that the message names, or look at why cert-manager or whoever renews it has not.
 ///
 /// # Needs
-/// The collector `certificates`, which names the Secrets and ConfigMaps.
+/// The collector `certificates`, which names the Secrets and `ConfigMaps`.
 ///
 /// # Example
 /// ```yaml
@@ -84,7 +84,8 @@ struct Source {
 #[serde(rename_all = "camelCase")]
 struct Certificate {
     /// The key that holds it.
-    certificate: String,
+    #[serde(rename = "certificate")]
+    key: String,
     not_after: Timestamp,
     is_valid: bool,
 }
@@ -119,7 +120,7 @@ impl Analyzer for Certificates {
             }
             let chain = each.certificate_chain.as_deref().unwrap_or_default();
             for (index, certificate) in chain.iter().enumerate() {
-                let is_same_key = |it: &&Certificate| it.certificate == certificate.certificate;
+                let is_same_key = |it: &&Certificate| it.key == certificate.key;
                 let place = chain[..index].iter().filter(is_same_key).count();
                 let subject = Subject {
                     source: &each.source,
@@ -240,7 +241,7 @@ impl Subject<'_> {
     fn finding(&self, verdict: Verdict, words: &str) -> Finding {
         let (kind, name) = self.source.object();
         let namespace = &self.source.namespace;
-        let key = &self.certificate.certificate;
+        let key = &self.certificate.key;
         let place = match self.place {
             0 => String::new(),
             place => format!("/{place}"),

@@ -166,7 +166,11 @@ impl<'a> Counts<'a> {
             self.errors.len()
         );
         let named = self.missing.iter().map(|image| (*image).to_owned());
-        let named = named.chain(self.errors.iter().map(|(image, why)| format!("{image}: {why}")));
+        let named = named.chain(
+            self.errors
+                .iter()
+                .map(|(image, why)| format!("{image}: {why}")),
+        );
         let named: Vec<String> = named.take(3).collect();
         if !named.is_empty() {
             text.push_str(": ");

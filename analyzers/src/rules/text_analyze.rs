@@ -12,7 +12,7 @@ use syntax::go_regex::GoRegex;
 
 use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
 use crate::config::{docs, parse, schema};
-use crate::document::{file_path, missing, redacted, unmasked};
+use crate::document::{cut_short, file_path, missing, redacted, unmasked};
 use crate::finding::{Finding, Icon, Judgement, NotEvaluated, Verdict};
 use crate::message::render;
 use crate::outcome::{Operator, Outcome, bad_condition, first_match};
@@ -64,7 +64,7 @@ const GROUPS_ICON: Icon = Icon {
 /// warn, warn outweighs fail. With `regexGroups`, `when` is `<group> <op> <value>`: whole numbers compare by
 /// `= < > <= >=`, other text by `=`; `''` is the empty text. The first outcome that holds counts, and
 /// messages are templates over the named groups (`{{ .Loss }}`).
-/// No file at all is a warning, unless `ignoreIfNoFiles`.
+/// No file at all is a warning, unless `ignoreIfNoFiles`. No match in a file of which a part was cut is unknown.
 ///
 /// # What to do
 /// The outcome's message says what the text means. The finding names the file and the line.
@@ -249,6 +249,12 @@ impl TextAnalyze {
         files: &Files,
     ) -> Result<Finding, NotEvaluated> {
         let found = search(files, path, regex)?;
+        if found.is_none()
+            && let Some(reason) = cut_short(files, path)
+        {
+            // What is not in the part that was kept may be in the other.
+            return Err(reason);
+        }
         let observed = match &found {
             Some(found) => format!("{path}, line {}", found.line),
             None => format!("no match in {path}"),

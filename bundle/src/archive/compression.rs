@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest as _, Sha256};
@@ -21,6 +22,8 @@ pub(crate) struct Compression {
     limit: usize,
     state: Mutex<State>,
     changed: Condvar,
+    /// By how many bytes all that was compressed is shorter now.
+    saved: AtomicU64,
 }
 
 #[derive(Default)]
@@ -69,6 +72,7 @@ impl Compression {
             limit: limit.max(1),
             state: Mutex::default(),
             changed: Condvar::new(),
+            saved: AtomicU64::new(0),
         })
     }
 
@@ -90,6 +94,11 @@ impl Compression {
     /// Compresses and waits until `reached` holds; it is asked again whenever a block found its place.
     pub(crate) fn wait_until(self: &Arc<Self>, reached: impl Fn() -> bool) {
         drop(self.help_until(|_| reached()));
+    }
+
+    /// By how many bytes all that was compressed so far is shorter now.
+    pub(crate) fn saved(&self) -> u64 {
+        self.saved.load(Ordering::Relaxed)
     }
 
     /// Compresses a few bytes on this thread.
@@ -121,9 +130,12 @@ impl Compression {
     fn compress(self: &Arc<Self>, job: Job) {
         let digests = job.chunks.into_iter();
         let digests = digests.map(|chunk| Sha256::digest(&job.raw[chunk]).into());
+        let member = member::compress(&job.raw, self.level);
+        let saved = job.raw.len().saturating_sub(member.len());
+        self.saved.fetch_add(saved as u64, Ordering::Relaxed);
         (job.done)(Block {
             digests: digests.collect(),
-            member: member::compress(&job.raw, self.level),
+            member,
             inflated: u32::try_from(job.raw.len()).expect("blocks are a few MiB at most"),
             permit: Permit(Arc::clone(self)),
         });

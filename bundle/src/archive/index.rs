@@ -76,9 +76,12 @@ pub(crate) enum IndexError {
     TooLong,
 }
 
-/// How many entries an index may have that is read: each is some 200 bytes in memory until it is compared with the
-/// archive.
+/// How many entries an index may have: each is some 200 bytes in memory until it is compared with the archive. An
+/// archive of more files is written without an index and scanned, which takes longer and no memory.
 const MAX_ROWS: usize = 200_000;
+
+/// The largest index, in bytes: 400 for each entry.
+pub(crate) const MAX_INDEX: u64 = 80 << 20;
 
 #[derive(Serialize, Deserialize)]
 struct Toc<'a> {
@@ -253,9 +256,20 @@ pub(crate) fn decode(json: &[u8], table: &[Block]) -> Result<Vec<Entry>, IndexEr
     Ok(entries)
 }
 
-/// What follows the tar's end at `offset` of the archive: the index as a member, and the footer.
-pub(crate) fn tail(entries: &[Entry], table: &[Block], offset: u64) -> Vec<u8> {
+/// What follows the tar's end at `offset` of the archive: the index as a member, and the footer. Nothing where the index
+/// would be larger than what is read.
+pub(crate) fn tail(entries: &[Entry], table: &[Block], offset: u64) -> Option<Vec<u8>> {
+    let rows = entries.iter().map(|entry| match &entry.kind {
+        EntryKind::File { digests, .. } => digests.len().max(1),
+        EntryKind::Link { .. } => 1,
+    });
+    if rows.sum::<usize>() > MAX_ROWS {
+        return None;
+    }
     let json = encode(entries, table);
+    if json.len() as u64 > MAX_INDEX - 4 * header::RECORD as u64 {
+        return None;
+    }
     let mut tar = Vec::with_capacity(json.len() + 4 * header::RECORD);
     let member = Member {
         name: NAME,
@@ -272,7 +286,7 @@ pub(crate) fn tail(entries: &[Entry], table: &[Block], offset: u64) -> Vec<u8> {
     drop(json);
     let mut tail = member::compress(&tar, 1);
     tail.extend_from_slice(&member::footer(offset));
-    tail
+    Some(tail)
 }
 
 /// The JSON in a member that [`tail`] made, once inflated.

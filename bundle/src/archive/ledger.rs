@@ -130,6 +130,11 @@ impl Ledger {
         self.claims.contains(path)
     }
 
+    /// How many paths have a writer.
+    pub(crate) fn claimed(&self) -> usize {
+        self.claims.len()
+    }
+
     /// Records what became of a file. Where none is in the archive, its path is free again.
     pub(crate) fn lose(&mut self, path: &BundlePath, kind: LossKind) {
         match &kind {

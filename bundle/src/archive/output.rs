@@ -183,16 +183,21 @@ impl Output {
             return Err(write_error(error));
         }
         let tail = index::tail(&self.entries, &self.table, self.offset);
-        let indexed = match self.file.write_all(&tail) {
-            Ok(()) => {
-                self.offset += tail.len() as u64;
+        let written = tail.as_ref().map(|tail| {
+            let written = self.file.write_all(tail);
+            written.map(|()| tail.len() as u64)
+        });
+        let indexed = match written {
+            None => false,
+            Some(Ok(length)) => {
+                self.offset += length;
                 true
             }
-            Err(error) if is_full(error.kind()) => {
+            Some(Err(error)) if is_full(error.kind()) => {
                 self.file.cut(self.offset).map_err(write_error)?;
                 false
             }
-            Err(error) => return Err(write_error(error)),
+            Some(Err(error)) => return Err(write_error(error)),
         };
         self.ended = true;
         self.file.flush().map_err(write_error)?;

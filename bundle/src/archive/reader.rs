@@ -7,7 +7,7 @@ use super::assemble::{Findings, Found, FoundKind, assemble};
 use super::blocks::{Block, Blocks};
 use super::contents::{Content, Contents, MemberAt};
 use super::header::RECORD;
-use super::index::{self, Entry, EntryKind};
+use super::index::{self, Entry, EntryKind, MAX_INDEX};
 use super::limits::Limits;
 use super::member::{self, FOOTER, HEADER};
 use super::problem::{OpenError, Problem};
@@ -16,10 +16,6 @@ use super::{tar, zip};
 use crate::files::Files;
 use crate::io::{ReadAt, Source, SourceKind, Spool};
 use crate::manifest;
-
-/// The largest index that is read, in bytes: a hundred thousand files. An archive with a larger one is scanned, which
-/// takes longer and no memory.
-const MAX_INDEX: u64 = 48 << 20;
 
 impl Files {
     /// Opens an unpacked bundle. Its folder may be the bundle's own, or hold it.

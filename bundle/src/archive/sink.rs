@@ -89,6 +89,7 @@ impl FileSink {
             if self.withheld.is_some() {
                 return Ok(());
             }
+            let before = self.pending.len();
             match &mut self.redaction {
                 None => self.pending.extend_from_slice(window),
                 Some(redaction) => {
@@ -97,6 +98,7 @@ impl FileSink {
                     }
                 }
             }
+            self.shared.count(self.pending.len().saturating_sub(before));
             self.send_full_blocks()?;
         }
         Ok(())
@@ -140,6 +142,7 @@ impl FileSink {
 
     fn close(&mut self) -> Result<(), WriteError> {
         self.shared.check()?;
+        let before = self.pending.len();
         if let Some(redaction) = self.redaction.take()
             && self.withheld.is_none()
         {
@@ -152,6 +155,7 @@ impl FileSink {
             self.pending = format!("*** WITHHELD: this file could not be redacted: {reason} ***\n")
                 .into_bytes();
         }
+        self.shared.count(self.pending.len().saturating_sub(before));
         self.send_full_blocks()?;
         match self.long.take() {
             None => {
@@ -216,6 +220,7 @@ impl FileSink {
         let mut last = mem::take(&mut self.pending);
         last.resize(content + header::padding(content as u64), 0);
         let size = long.size + content as u64;
+        self.shared.count(header::padding(content as u64));
         if content > 0 {
             Lane::submit(&long.lane, &self.shared.compression, last, content);
         }

@@ -2,7 +2,7 @@
 //! file a valid prefix of an archive at any moment.
 
 use std::io::{self, Read};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::blocks::Blocks;
@@ -24,6 +24,13 @@ const IN_FLIGHT: usize = 8;
 
 /// The least that is set aside on a disk with little left, in bytes: room for the tail of a small bundle.
 const LEAST_RESERVE: u64 = 256 << 10;
+
+/// What a path costs in the archive's index, compressed, in bytes, rounded up: its name is mostly that of its neighbours, a
+/// digest of 32 bytes is not.
+const INDEXED: u64 = 128;
+
+/// What the manifest, the analysis and the ends of tar and index take of a small bundle, in bytes.
+const TAIL: u64 = 64 << 10;
 
 /// What a writer needs besides its file and its redactor.
 #[derive(Clone)]
@@ -92,6 +99,8 @@ pub(crate) struct Shared {
     /// Parts that have a place in the archive and are not written yet.
     outstanding: AtomicUsize,
     failed: AtomicBool,
+    /// Redacted bytes that were taken, with what a tar puts around them.
+    taken: AtomicU64,
 }
 
 /// The block under way. File entries hold where their content begins in it.
@@ -141,6 +150,7 @@ impl ArchiveWriter {
                 output: Mutex::new(Output::new(file)),
                 outstanding: AtomicUsize::new(0),
                 failed: AtomicBool::new(false),
+                taken: AtomicU64::new(0),
             }),
         })
     }
@@ -192,6 +202,28 @@ impl ArchiveWriter {
     #[must_use]
     pub fn contains(&self, path: &BundlePath) -> bool {
         self.shared.ledger().contains(path)
+    }
+
+    /// How long the archive would be at most if it ended now, in bytes: what is not compressed yet counts in full, what
+    /// was given up counts too, and the tail of a bundle is estimated.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        let saved = self.shared.compression.saved();
+        let taken = self.shared.taken.load(Ordering::Relaxed);
+        let indexed = self.shared.ledger().claimed() as u64 * INDEXED;
+        taken.saturating_sub(saved) + indexed + TAIL
+    }
+
+    /// Writes out the block under way, where it is not a small one, so that [`ArchiveWriter::size`] counts it as it is when
+    /// compressed. Of use where little is left of a budget: blocks of their full size compress a little better.
+    pub fn settle(&self) {
+        let under_way = {
+            let pack = self.shared.pack.lock();
+            pack.unwrap_or_else(PoisonError::into_inner).bytes.len()
+        };
+        if under_way >= BLOCK / 8 {
+            self.shared.write_out();
+        }
     }
 
     /// What is not in the archive as it was asked for, in the order in which it happened.
@@ -283,6 +315,11 @@ impl Shared {
         self.output.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Counts bytes that go into the archive.
+    pub(crate) fn count(&self, bytes: usize) {
+        self.taken.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     /// Whether the archive still takes bytes.
     pub(crate) fn check(&self) -> Result<(), WriteError> {
         if self.ledger().finished {
@@ -328,6 +365,7 @@ impl Shared {
         let mut pack = self.pack.lock().unwrap_or_else(PoisonError::into_inner);
         let before = pack.bytes.len();
         entry.header(&mut pack.bytes);
+        self.count(pack.bytes.len() - before + header::padding(content.len() as u64));
         let after = pack.bytes.len() + content.len() + header::padding(content.len() as u64);
         if before > 0 && after > BLOCK {
             // A member lies whole in one block, so that each block can be read on its own.
@@ -360,6 +398,7 @@ impl Shared {
         entry.header(&mut header);
         let length = u32::try_from(header.len()).expect("a header is a few KiB");
         let header = (self.compression.compress_now(&header), length);
+        self.count(header.0.len());
         let place = {
             // Members come in the order in which they end: a bundle begins with `version.yaml`.
             let mut pack = self.pack.lock().unwrap_or_else(PoisonError::into_inner);

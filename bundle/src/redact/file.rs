@@ -123,9 +123,10 @@ impl FileRedaction {
     /// The stages for text.
     fn stages(&self, json: bool) -> Vec<Stage> {
         let compiled = &self.compiled;
-        let json = json && compiled.profile == Profile::Standard;
+        let standard = compiled.profile == Profile::Standard;
+        let json = json && standard;
         let lines = |gate: Option<&Arc<Gate>>, rules| {
-            Stage::Lines(Box::new(Lines::new(gate.cloned(), rules, json)))
+            Stage::Lines(Box::new(Lines::new(gate.cloned(), rules, standard, json)))
         };
         let mut stages = vec![lines(Some(&compiled.defaults), Vec::new())];
         let path = self.path.as_str();

@@ -2,6 +2,10 @@
 
 use std::ops::Range;
 
+use memchr::memmem;
+
+use super::MASK;
+use super::lines::merge;
 use super::rules::{Action, Changed, Rule, mask_spans};
 
 /// Where a JSON text stands between two of its parts. A line of indented JSON begins outside of strings.
@@ -140,8 +144,9 @@ fn is_structure(text: &[u8], token: &Range<usize>) -> bool {
         || std::str::from_utf8(word).is_ok_and(|word| word.parse::<f64>().is_ok())
 }
 
-/// Applies a masking rule to a line of JSON; other rules as ever.
-pub(super) fn apply(rule: &Rule, line: &[u8], armed: &mut bool) -> Option<Changed> {
+/// Applies a masking rule as the profile `standard` does: masks that are there already stay whole, and in a line of
+/// JSON new ones keep to strings. Other rules as ever.
+pub(super) fn apply(rule: &Rule, line: &[u8], json: bool, armed: &mut bool) -> Option<Changed> {
     if !matches!(rule.action, Action::Mask(_) | Action::MaskNext { .. }) {
         return rule.apply(line, armed);
     }
@@ -150,6 +155,29 @@ pub(super) fn apply(rule: &Rule, line: &[u8], armed: &mut bool) -> Option<Change
     if spans.is_empty() {
         return None;
     }
-    let spans = State::default().within_strings(line, &spans);
+    whole_masks(line, &mut spans);
+    if json {
+        spans = State::default().within_strings(line, &spans);
+    }
     (!spans.is_empty()).then(|| mask_spans(line, &spans))
+}
+
+/// Makes a span that touches a part of a mask cover all of it: what was redacted before is not redacted in pieces, which
+/// would leave stars behind.
+pub(super) fn whole_masks(line: &[u8], spans: &mut Vec<Range<usize>>) {
+    let mut touched = false;
+    for span in spans.iter_mut() {
+        let from = span.start.saturating_sub(MASK.len() - 1);
+        let until = line.len().min(span.end + MASK.len() - 1);
+        for start in memmem::find_iter(&line[from..until], MASK.as_bytes()) {
+            let mask = from + start..from + start + MASK.len();
+            if mask.start < span.end && span.start < mask.end {
+                *span = span.start.min(mask.start)..span.end.max(mask.end);
+                touched = true;
+            }
+        }
+    }
+    if touched {
+        merge(spans);
+    }
 }

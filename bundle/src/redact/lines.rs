@@ -27,6 +27,8 @@ pub(super) struct Lines {
     /// The line under way; in a long line, the window under way.
     pending: Vec<u8>,
     long: Option<LongLine>,
+    /// Whether the profile is `standard`.
+    standard: bool,
     /// Whether masks must keep to JSON strings.
     json: bool,
 }
@@ -43,8 +45,14 @@ struct LongLine {
 }
 
 impl Lines {
-    /// With `json`, masks keep to the insides of JSON strings.
-    pub(super) fn new(gate: Option<Arc<Gate>>, custom: Vec<Arc<Rule>>, json: bool) -> Self {
+    /// With `standard`, masks that are there already stay whole; with `json`, too, masks keep to the insides of JSON
+    /// strings.
+    pub(super) fn new(
+        gate: Option<Arc<Gate>>,
+        custom: Vec<Arc<Rule>>,
+        standard: bool,
+        json: bool,
+    ) -> Self {
         Self {
             gate,
             custom_armed: vec![false; custom.len()],
@@ -52,6 +60,7 @@ impl Lines {
             armed: 0,
             pending: Vec::new(),
             long: None,
+            standard,
             json,
         }
     }
@@ -189,8 +198,8 @@ impl Lines {
                 let rule = &gate.rules[index];
                 let current = changed.as_ref().map_or(line, |changed| &changed.line);
                 let mut armed = self.armed & (1 << index) != 0;
-                let result = if self.json {
-                    json_line::apply(rule, current, &mut armed)
+                let result = if self.standard {
+                    json_line::apply(rule, current, self.json, &mut armed)
                 } else {
                     rule.apply(current, &mut armed)
                 };
@@ -278,6 +287,9 @@ impl Lines {
             *span = span.start + start..span.end + start;
         }
         spans.retain(|span| span.start < end);
+        if self.standard {
+            json_line::whole_masks(text, &mut spans);
+        }
         merge(&mut spans);
         if let Some(final_span) = spans.last() {
             end = end.max(final_span.end);

@@ -33,6 +33,8 @@ pub async fn carry_out(request: &[u8], stop: &Stop, stdout: &mut impl Write) -> 
         host: Host::default(),
         namespace: request.namespace,
         logs_since: None,
+        log_budget: crate::budget::LogBudget::default(),
+        ends_by: None,
         run_id: request.run_id,
         salt: Salt::from_bytes(request.salt),
         agent_image: None,
@@ -115,6 +117,7 @@ fn read(request: &[u8]) -> Result<(Planned, Request), String> {
         collector: parsed.config.into(),
         requested: true,
         excluded: false,
+        budget: crate::budget::Budget::default(),
     };
     Ok((planned, request))
 }

@@ -25,6 +25,7 @@ pub use inside::carry_out;
 use crate::collector::{
     CollectError, Collector, CollectorKind, Conduct, Context, Meta, Output, Permission,
 };
+use crate::foresight::Expected;
 use request::Request;
 
 /// How long it may take until the pod runs: a node is found, the image pulled.
@@ -102,6 +103,9 @@ pub fn placed(
     }
 }
 
+/// Requests for a pod that starts and ends as it should: two to create, two to remove, and what is asked in between.
+const REQUESTS: u64 = 10;
+
 /// A collector that runs in a pod.
 #[derive(Debug)]
 struct InPod {
@@ -141,6 +145,25 @@ impl Collector for InPod {
 
     fn cleans_up(&self) -> bool {
         self.collector.cleans_up()
+    }
+
+    async fn foresee(&self, context: &Context) -> Vec<Expected> {
+        let run = context.namespace.as_deref();
+        let mut expected = self.collector.foresee(context).await;
+        expected.push(Expected {
+            what: format!(
+                "a pod and its Secret in namespace {:?}, made, watched and removed",
+                self.namespace(run)
+            ),
+            requests: REQUESTS,
+            ..Expected::default()
+        });
+        expected
+    }
+
+    fn images(&self, context: &Context) -> Vec<String> {
+        let image = context.agent_image.iter();
+        image.map(|image| image.name.clone()).collect()
     }
 
     fn deadline(&self) -> Option<Duration> {

@@ -85,6 +85,7 @@ fn planned(data: &str) -> Planned {
         collector: placed(kind("data"), meta, Arc::new(collector)),
         requested: true,
         excluded: false,
+        budget: crate::budget::Budget::default(),
     }
 }
 

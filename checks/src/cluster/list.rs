@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use syntax::json::{Envelope, Item, Shape, SplitError, Splitter, find, text};
 
-use super::request::{Answer, wait_before};
+use super::request::{Answer, target, wait_before};
 use super::{ApiError, Cause, Cluster};
 use crate::collector::CollectError;
 
@@ -53,7 +53,97 @@ const LIMITS: std::ops::RangeInclusive<u64> = 25..=5000;
 /// The longest object accepted. etcd takes 1.5 MiB by default; this leaves room for more generous ones.
 const ITEM_CAP: usize = 16 << 20;
 
+/// How much there is of a collection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// Objects.
+    pub items: u64,
+    /// Bytes, by those of the first few.
+    pub bytes: u64,
+    /// Requests that [`Cluster::list`] will make.
+    pub pages: u64,
+}
+
+/// Objects that are read for their weight.
+const SAMPLE: &str = "20";
+
+/// Objects' names without what is in them: what is counted by where the server does not count.
+const NAMES: &str =
+    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+
+/// The names that are counted one by one at most.
+const COUNTED: u64 = 100_000;
+
+/// The pages in which a list comes whose objects weigh this much.
+fn pages(items: u64, weight: u64) -> u64 {
+    let fitting = (PAGE_BYTES / weight.max(1)).clamp(*LIMITS.start(), *LIMITS.end());
+    1 + items.saturating_sub(FIRST_LIMIT).div_ceil(fitting)
+}
+
 impl Cluster {
+    /// Counts a collection: reads a few objects, and what the server says remains. Where it does not say, as with a selector,
+    /// the names are counted.
+    pub async fn count(&self, path: &str, query: &[(&str, &str)]) -> Result<Count, ApiError> {
+        // What is in Secrets is nobody's business here.
+        let accept = if path.ends_with("/secrets") {
+            NAMES
+        } else {
+            "application/json"
+        };
+        let (first, items, bytes) = self.sample(path, query, SAMPLE, "", accept).await?;
+        let weight = bytes.checked_div(items).unwrap_or(0);
+        let mut all = items;
+        let mut token = first.continue_token;
+        if let Some(remaining) = first.remaining {
+            all += remaining;
+            token.clear();
+        }
+        while !token.is_empty() && all < COUNTED {
+            let (page, more, _) = self.sample(path, query, "5000", &token, NAMES).await?;
+            all += more + page.remaining.unwrap_or(0);
+            token = match page.remaining {
+                Some(_) => String::new(),
+                None => page.continue_token,
+            };
+        }
+        Ok(Count {
+            items: all,
+            bytes: all.saturating_mul(weight),
+            pages: pages(all, weight),
+        })
+    }
+
+    /// One page: what stands around its items, how many there are, and what they weigh.
+    async fn sample(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        limit: &str,
+        token: &str,
+        accept: &str,
+    ) -> Result<(Envelope, u64, u64), ApiError> {
+        let mut query = query.to_vec();
+        query.push(("limit", limit));
+        if !token.is_empty() {
+            query.push(("continue", token));
+        }
+        let page = self.negotiated(&target(path, &query), accept).await?;
+        let mut bytes = 0;
+        let mut splitter = Splitter::new(ITEM_CAP);
+        let malformed = |error: SplitError| {
+            let cause = Cause::Malformed(error.to_string());
+            ApiError::new(format!("GET {path}"), cause)
+        };
+        let pushed: Result<(), SplitError> = splitter.push(&page, |item, _| {
+            bytes += item.bytes.len() as u64;
+            Ok(())
+        });
+        pushed.map_err(malformed)?;
+        let items = splitter.items();
+        let (_, envelope) = splitter.finish().map_err(malformed)?;
+        Ok((envelope, items, bytes))
+    }
+
     /// Lists a collection to its end and gives each object to `each`, once, in the server's order. A page
     /// that breaks off is asked for again; an expired continue token goes on where the server offers to, or
     /// the list starts over.

@@ -32,9 +32,10 @@ pub use discovery::{Discovery, Group, GroupVersion, Resource, ResourceList};
 pub(crate) use error::chain;
 pub use error::{ApiError, Cause};
 pub use exec::{Command, Ended, ExecError, Exit, Stream};
-pub use list::{ListError, Listed, Listing};
+pub use list::{Count, ListError, Listed, Listing};
+pub(crate) use request::target;
 pub use request::{Answer, Tally, Timing, segment};
-use request::{Call, SharedTally, target};
+use request::{Call, SharedTally};
 pub use review::{Rule, Rules};
 
 /// Who we are, to API servers and to whom specs are fetched from.

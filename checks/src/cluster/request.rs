@@ -353,7 +353,7 @@ pub(super) fn wait_before(timing: &Timing, attempt: u32) -> Duration {
 }
 
 /// Adds an encoded query to a path.
-pub(super) fn target(path: &str, query: &[(&str, &str)]) -> String {
+pub(crate) fn target(path: &str, query: &[(&str, &str)]) -> String {
     let mut target = path.to_owned();
     for (index, (key, value)) in query.iter().enumerate() {
         target.push(if index == 0 { '?' } else { '&' });

@@ -71,7 +71,7 @@ const PATH: &str = "certificates/certificates.json";
 struct Config {
     /// Secrets with certificates.
     secrets: Option<Vec<Named>>,
-    /// ConfigMaps with certificates.
+    /// `ConfigMaps` with certificates.
     config_maps: Option<Vec<Named>>,
 }
 
@@ -139,7 +139,8 @@ struct Source<'a> {
 #[serde(rename_all = "camelCase")]
 struct Certificate {
     /// The key that holds it.
-    certificate: String,
+    #[serde(rename = "certificate")]
+    key: String,
     subject: String,
     /// The DNS names; `null` where there are none.
     subject_alternative_names: Option<Vec<String>>,
@@ -277,7 +278,7 @@ async fn look<'a>(
             return Ok(found);
         }
     };
-    let now = Timestamp::now();
+    let now = context.now();
     for (key, value) in object.data.unwrap_or_default() {
         let text = match kind {
             Kind::Secret => STANDARD.decode(&value).unwrap_or_default(),
@@ -311,7 +312,7 @@ fn read(key: &str, pem: &[u8], now: Timestamp) -> Result<Vec<Certificate>, Strin
         let not_after = time(parsed.validity().not_after.timestamp())?;
         let not_before = time(parsed.validity().not_before.timestamp())?;
         chain.push(Certificate {
-            certificate: key.to_owned(),
+            key: key.to_owned(),
             subject: distinguished_name(parsed.subject()),
             subject_alternative_names: dns_names(&parsed),
             issuer: distinguished_name(parsed.issuer()),

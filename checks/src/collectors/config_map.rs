@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::collector::{
     CollectError, Collector, CollectorKind, Context, Output, Permission, Scope,
 };
+use crate::foresight::Expected;
 use crate::keyed::{Keyed, Place};
 
 /// The registry row.
@@ -132,6 +133,10 @@ impl Collector for ConfigMap {
 
     fn files(&self, _namespace: Option<&str>) -> Vec<String> {
         self.keyed.files(self.place())
+    }
+
+    async fn foresee(&self, context: &Context) -> Vec<Expected> {
+        self.keyed.foresee("configmaps", context).await
     }
 
     async fn collect(&self, context: &Context, output: &Output) -> Result<(), CollectError> {

@@ -113,6 +113,10 @@ impl Named {
             &self.name
         };
         let file = format!("{name}.json");
-        Ok(BundlePath::join(["host-collectors", "registry-images", &file])?)
+        Ok(BundlePath::join([
+            "host-collectors",
+            "registry-images",
+            &file,
+        ])?)
     }
 }

@@ -1,11 +1,11 @@
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bundle::BundlePath;
 use bundle::collected::pod::Pod;
 use bundle::manifest::GapReason;
-use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use syntax::config::{self, ConfigError};
@@ -13,9 +13,10 @@ use tokio::task::JoinSet;
 
 use crate::cluster::{Cluster, ListError, Listed, segment};
 use crate::collector::{
-    CollectError, Collector, CollectorKind, Context, Output, Permission, Scope,
+    CollectError, Collector, CollectorKind, Context, Output, Permission, Scope, locked,
 };
-use crate::pod_log::{AT_ONCE, Log, LoggedContainer, LoggedPod, ROOT};
+use crate::foresight::{self, Expected};
+use crate::pod_log::{self, AT_ONCE, Extent, Log, LoggedContainer, LoggedPod, ROOT, Window};
 
 /// The registry row.
 pub(super) const KIND: CollectorKind = CollectorKind {
@@ -28,12 +29,13 @@ pub(super) const KIND: CollectorKind = CollectorKind {
     parse: |value, meta| {
         let collector_name = meta.name.clone();
         let parsed = config::parse::<Logs>(value)?;
-        let extent = Extent::of(parsed.config.limits.as_ref())?;
+        let extent = extent(&parsed.config)?;
         Ok(parsed.map(|logs| {
             let named = Named {
                 collector_name,
                 extent,
                 logs,
+                healthy: Mutex::default(),
             };
             Box::new(named) as Box<dyn Collector>
         }))
@@ -46,6 +48,11 @@ const DOCS: &str = "\
 
 The end of the log of every container of the pods that have these labels, init containers too, and of the
 container that ran in its place before. Without `limits` that is the last 10,000 lines.
+
+Of a log that is longer than `maxBytes`, or than a budget of the run, the beginning and above all the end are kept, with a
+line `*** CUT: … ***` between them that says how much is missing; the manifest says it, too, and a text that is not
+found there is unknown. Pods with something wrong come first where there is a budget. Called as `preflight` or
+`support-bundle`, it is the API's `limitBytes`, which keeps the oldest, as troubleshoot has it.
 
 A container that has not started, or whose log is gone, has none: that is said, and the others are collected. Logs
 come as they are, 8 at a time, until the deadline of a collector, 10 minutes, or of the run.
@@ -102,69 +109,56 @@ struct Limits {
     max_lines: u64,
     /// Only lines since this time, `2026-01-31T08:00:00Z`.
     since_time: String,
-    /// The most bytes, 5,000,000 where it is 0.
+    /// The most bytes, 5,000,000 where it is 0. Of a longer log its beginning and its end are kept.
     max_bytes: u64,
-}
-
-/// How much of a log, as it is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Extent {
-    Since(Timestamp),
-    Seconds(u64),
-    Tail { lines: u64, bytes: Option<u64> },
+    /// How long the reading of one log may take, `30s`; beside any of the others.
+    max_time: String,
 }
 
 /// The lines and bytes that troubleshoot takes where a spec does not say.
 const LINES: u64 = 10_000;
 const BYTES: u64 = 5_000_000;
 
-impl Extent {
-    fn of(limits: Option<&Limits>) -> Result<Self, ConfigError> {
-        let refuse = |field: &str, message: String| ConfigError {
-            path: format!("limits.{field}"),
-            message,
-        };
-        let Some(limits) = limits else {
-            return Ok(Self::Tail {
-                lines: LINES,
-                bytes: None,
-            });
-        };
-        if !limits.since_time.is_empty() {
-            let time = limits.since_time.parse().map_err(|_| {
-                let time = &limits.since_time;
-                let message = format!("`{time}` is no time: write it like 2026-01-31T08:00:00Z");
-                refuse("sinceTime", message)
-            })?;
-            return Ok(Self::Since(time));
-        }
-        if !limits.max_age.is_empty() {
-            let age = syntax::duration::parse(&limits.max_age)
-                .map_err(|error| refuse("maxAge", error.to_string()))?;
-            // The API takes whole seconds, at least one.
-            let rounded = age.as_secs() + i64::from(age.subsec_nanos() > 0);
-            return Ok(Self::Seconds(u64::try_from(rounded).unwrap_or(0).max(1)));
-        }
+/// How much of each log is asked for.
+fn extent(logs: &Logs) -> Result<Extent, ConfigError> {
+    let refuse = |field: &str, message: String| ConfigError {
+        path: format!("limits.{field}"),
+        message,
+    };
+    let mut extent = Extent {
+        window: Window::Lines(LINES),
+        bytes: None,
+        time: None,
+        timestamps: logs.timestamps,
+    };
+    let Some(limits) = &logs.limits else {
+        return Ok(extent);
+    };
+    if !limits.max_time.is_empty() {
+        let time = syntax::duration::parse(&limits.max_time).map_err(|error| error.to_string());
+        let time =
+            time.and_then(|time| Duration::try_from(time).map_err(|error| error.to_string()));
+        extent.time = Some(time.map_err(|error| refuse("maxTime", error))?);
+    }
+    if !limits.since_time.is_empty() {
+        let time = limits.since_time.parse().map_err(|_| {
+            let time = &limits.since_time;
+            let message = format!("`{time}` is no time: write it like 2026-01-31T08:00:00Z");
+            refuse("sinceTime", message)
+        })?;
+        extent.window = Window::Since(time);
+    } else if !limits.max_age.is_empty() {
+        let age = syntax::duration::parse(&limits.max_age)
+            .map_err(|error| refuse("maxAge", error.to_string()))?;
+        // The API takes whole seconds, at least one.
+        let rounded = age.as_secs() + i64::from(age.subsec_nanos() > 0);
+        extent.window = Window::Seconds(u64::try_from(rounded).unwrap_or(0).max(1));
+    } else {
         let or = |given, default| if given == 0 { default } else { given };
-        Ok(Self::Tail {
-            lines: or(limits.max_lines, LINES),
-            bytes: Some(or(limits.max_bytes, BYTES)),
-        })
+        extent.window = Window::Lines(or(limits.max_lines, LINES));
+        extent.bytes = Some(or(limits.max_bytes, BYTES));
     }
-
-    /// The API's parameters.
-    fn query(self) -> Vec<(&'static str, String)> {
-        match self {
-            // Whole seconds are all that the API understands.
-            Self::Since(time) => vec![("sinceTime", format!("{time:.0}"))],
-            Self::Seconds(seconds) => vec![("sinceSeconds", seconds.to_string())],
-            Self::Tail { lines, bytes } => {
-                let lines = ("tailLines", lines.to_string());
-                let bytes = bytes.map(|bytes| ("limitBytes", bytes.to_string()));
-                [lines].into_iter().chain(bytes).collect()
-            }
-        }
-    }
+    Ok(extent)
 }
 
 #[derive(Debug)]
@@ -172,6 +166,9 @@ struct Named {
     collector_name: String,
     extent: Extent,
     logs: Logs,
+    /// The pods that wait until those with something wrong have had their part of a budget, for
+    /// [`Collector::collect_last`].
+    healthy: Mutex<Vec<Found>>,
 }
 
 #[async_trait]
@@ -208,34 +205,65 @@ impl Collector for Named {
             output.expect(glob);
         }
         let pods = self.pods(context, output).await?;
-        let extent = context.logs_since.map_or(self.extent, Extent::Since);
-        let mut query = extent.query();
-        if self.logs.timestamps {
-            query.push(("timestamps", "true".to_owned()));
+        if output.left().is_some() {
+            let (unhealthy, healthy) = pods.into_iter().partition(|found| found.pod.unhealthy);
+            *locked(&self.healthy) = healthy;
+            self.copy(unhealthy, context, output).await?;
+        } else {
+            self.copy(pods, context, output).await?;
         }
-        let work = Arc::new(Work {
-            context: context.clone(),
-            output: output.clone(),
-            name: self.logs.name.clone(),
-            containers: self.logs.container_names.clone(),
-            query,
-        });
-        // Each pod on a task of its own: redaction and compression of one log does not wait for another.
-        let mut tasks: JoinSet<Result<(), CollectError>> = JoinSet::new();
-        for pod in pods {
-            if tasks.len() == AT_ONCE {
-                next(&mut tasks).await?;
-            }
-            let work = Arc::clone(&work);
-            tasks.spawn(async move { work.pod(&pod).await });
-        }
-        while !tasks.is_empty() {
-            next(&mut tasks).await?;
-        }
-        for glob in &files {
-            output.done(glob);
+        if !self.comes_back() {
+            self.all_done(output);
         }
         Ok(())
+    }
+
+    async fn foresee(&self, context: &Context) -> Vec<Expected> {
+        let Some(cluster) = &context.cluster else {
+            return Vec::new();
+        };
+        let namespace = self.logs.namespace.as_str();
+        let labels = self.logs.selector.join(",");
+        let query = [("labelSelector", labels.as_str())];
+        let place = match namespace {
+            "" => "cluster-wide".to_owned(),
+            namespace => format!("in namespace {namespace:?}"),
+        };
+        let what = format!("pods with the labels {labels:?} {place}");
+        let path = pods_path(namespace);
+        let pods = foresight::counted(cluster, what, &path, &query).await;
+        let wanted = self.logs.container_names.len();
+        let logs = pod_log::foresee(cluster, &path, &query, wanted, &pods).await;
+        let extent = logs
+            .logs
+            .unwrap_or(0)
+            .saturating_mul(self.extent.most(&context.log_budget));
+        vec![
+            pods,
+            Expected {
+                bytes: Some(extent),
+                ..logs
+            },
+        ]
+    }
+
+    fn comes_back(&self) -> bool {
+        !locked(&self.healthy).is_empty()
+    }
+
+    async fn collect_last(&self, context: &Context, output: &Output) -> Result<(), CollectError> {
+        let healthy = std::mem::take(&mut *locked(&self.healthy));
+        self.copy(healthy, context, output).await?;
+        self.all_done(output);
+        Ok(())
+    }
+}
+
+/// The pods of a namespace, of all where it is empty.
+fn pods_path(namespace: &str) -> String {
+    match namespace {
+        "" => "/api/v1/pods".to_owned(),
+        namespace => format!("/api/v1/namespaces/{}/pods", segment(namespace)),
     }
 }
 
@@ -296,6 +324,47 @@ impl Search {
 }
 
 impl Named {
+    /// Copies the logs of these pods.
+    async fn copy(
+        &self,
+        pods: Vec<Found>,
+        context: &Context,
+        output: &Output,
+    ) -> Result<(), CollectError> {
+        let since = context.logs_since.map(|since| Extent {
+            window: Window::Since(since),
+            bytes: None,
+            ..self.extent
+        });
+        let work = Arc::new(Work {
+            context: context.clone(),
+            output: output.clone(),
+            name: self.logs.name.clone(),
+            containers: self.logs.container_names.clone(),
+            extent: since.unwrap_or(self.extent),
+        });
+        // Each pod on a task of its own: redaction and compression of one log does not wait for another.
+        let mut tasks: JoinSet<Result<(), CollectError>> = JoinSet::new();
+        for pod in pods {
+            if tasks.len() == AT_ONCE {
+                next(&mut tasks).await?;
+            }
+            let work = Arc::clone(&work);
+            tasks.spawn(async move { work.pod(&pod).await });
+        }
+        while !tasks.is_empty() {
+            next(&mut tasks).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes back what was announced.
+    fn all_done(&self, output: &Output) {
+        for glob in self.files_of(&self.logs.namespace) {
+            output.done(&glob);
+        }
+    }
+
     /// The logs and the links of a namespace's pods, of all where it is empty, as globs.
     fn files_of(&self, namespace: &str) -> Vec<String> {
         let namespace = if namespace.is_empty() { "*" } else { namespace };
@@ -348,10 +417,7 @@ impl Named {
         namespace: &str,
         search: &mut Search,
     ) -> Result<Option<GapReason>, CollectError> {
-        let path = match namespace {
-            "" => "/api/v1/pods".to_owned(),
-            namespace => format!("/api/v1/namespaces/{}/pods", segment(namespace)),
-        };
+        let path = pods_path(namespace);
         let labels = self.logs.selector.join(",");
         let query = [("labelSelector", labels.as_str())];
         let files = self.files_of(namespace);
@@ -388,7 +454,7 @@ struct Work {
     name: String,
     /// The containers that are wanted, all where there are none.
     containers: Vec<String>,
-    query: Vec<(&'static str, String)>,
+    extent: Extent,
 }
 
 impl Work {
@@ -422,7 +488,7 @@ impl Work {
             output: &self.output,
             pod: &found.pod,
             container: &container.name,
-            extent: &self.query,
+            extent: &self.extent,
         };
         let mut errors = Vec::new();
         for previous in [false, true] {
@@ -468,8 +534,8 @@ mod tests {
     use crate::run::{Settings, Stop};
     use crate::testing::{Collected, Reply, Seen, Server, collect, empty_cluster, list};
     use bundle::manifest::Outcome;
+    use jiff::Timestamp;
     use serde_json::{Value, json};
-    use std::time::Duration;
 
     async fn collected(context: &Context, config: &Value) -> Collected {
         let (settings, stop) = (Settings::default(), Stop::default());

@@ -192,7 +192,9 @@ impl Named {
             return Err(wrong(format!("its type is {:?}, not {TYPE}", secret.kind)));
         }
         let data = secret.data.unwrap_or_default();
-        let text = data.get(KEY).ok_or_else(|| wrong(format!("it has no key {KEY}")))?;
+        let text = data
+            .get(KEY)
+            .ok_or_else(|| wrong(format!("it has no key {KEY}")))?;
         let bytes = STANDARD
             .decode(text)
             .map_err(|_| wrong(format!("its {KEY} is not base64")))?;

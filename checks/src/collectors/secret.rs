@@ -9,6 +9,7 @@ use crate::collector::{
     CollectError, Collector, CollectorKind, Context, Output, Permission, Scope,
 };
 use crate::fingerprint::{Facts, Salt};
+use crate::foresight::Expected;
 use crate::keyed::{Keyed, Place};
 
 /// The registry row.
@@ -171,6 +172,10 @@ impl Collector for Secret {
 
     fn files(&self, _namespace: Option<&str>) -> Vec<String> {
         self.keyed.files(self.place())
+    }
+
+    async fn foresee(&self, context: &Context) -> Vec<Expected> {
+        self.keyed.foresee("secrets", context).await
     }
 
     async fn collect(&self, context: &Context, output: &Output) -> Result<(), CollectError> {

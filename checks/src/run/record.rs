@@ -22,6 +22,8 @@ pub(super) struct Job {
     pub(super) context: Context,
     pub(super) output: Output,
     pub(super) state: State,
+    /// How long it may take in all, where a budget says so.
+    pub(super) time: Option<Duration>,
     pub(super) took: Duration,
 }
 

@@ -148,6 +148,7 @@ impl Plan {
             }),
             requested: true,
             excluded: false,
+            budget: crate::budget::Budget::default(),
         }
     }
 
@@ -321,6 +322,7 @@ async fn what_is_denied_is_not_run_and_what_was_half_done_is_partial() {
     }
     plan.planned.push(Planned {
         excluded: true,
+        budget: crate::budget::Budget::default(),
         ..plan.one("out", What::Write, Conduct::Reads, "o.txt".into(), vec![])
     });
     let (ran, archive) = plan

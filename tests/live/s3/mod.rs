@@ -3,9 +3,21 @@
 
 mod servers;
 
-use serde_json::Value;
+use std::fmt::Write;
+use std::sync::Arc;
 
-use crate::fixture::Cluster;
+use bundle::collected::s3::{Link, Outcome, Reason, Report};
+use bundle::io::{Inline, MemoryFile, MemorySpool};
+use bundle::{ArchiveWriter, Manifest, Redactor, WriterOptions, manifest};
+use checks::clock::Clock;
+use checks::collector::{Cleanups, Meta, Writes};
+use checks::collectors::KINDS;
+use checks::fingerprint::Salt;
+use checks::host::Host;
+use checks::{Context, Output};
+use serde_json::{Value, json};
+
+use crate::fixture::{Bundle, Cluster, wait_until};
 use servers::{ACCESS_KEY, BUCKET, PUBLIC, REGION, SECRET_KEY, Servers};
 
 /// A collector that differs from a good one in what is given, and what is said of it.
@@ -53,12 +65,13 @@ fn spec(cases: &[Case]) -> String {
             .iter()
             .map(|(name, value)| format!("      {name}: {value}"))
             .collect();
-        collectors.push_str(&format!(
-            "  - s3:\n      collectorName: {}\n{}\n",
+        let _ = writeln!(
+            collectors,
+            "  - s3:\n      collectorName: {}\n{}",
             case.name,
             fields.join("\n")
-        ));
-        analyzers.push_str(&format!("  - s3: {{collectorName: {}}}\n", case.name));
+        );
+        let _ = writeln!(analyzers, "  - s3: {{collectorName: {}}}", case.name);
     }
     format!(
         "apiVersion: troubleshoot.sh/v1beta2\nkind: Preflight\nmetadata: {{name: s3}}\nspec:\n  collectors:\n  - clusterInfo: {{exclude: true}}\n  - clusterResources: {{exclude: true}}\n{collectors}  analyzers:\n{analyzers}"
@@ -94,15 +107,33 @@ fn expect(cluster: &Cluster, cases: &[Case]) -> Value {
         let (verdict, finding) = found(&report, &id).unwrap_or_else(|| panic!("{id}: {report:#}"));
         let text = |key: &str| finding[key].as_str().unwrap_or_default().to_owned();
         assert_eq!(verdict, case.verdict, "{finding:#}");
-        assert!(text("message").contains(case.message), "{}\n{finding:#}", case.message);
-        assert!(text("remedy").contains(case.remedy), "{}\n{finding:#}", case.remedy);
+        assert!(
+            text("message").contains(case.message),
+            "{}\n{finding:#}",
+            case.message
+        );
+        assert!(
+            text("remedy").contains(case.remedy),
+            "{}\n{finding:#}",
+            case.remedy
+        );
     }
     let bundle = cluster.bundle();
     for secret in [ACCESS_KEY, SECRET_KEY, "X-Amz-Signature", "Signature="] {
         assert_eq!(bundle.holding(secret), [""; 0], "{secret}");
-        assert!(!run.stdout.contains(secret) && !run.stderr.contains(secret), "{secret}");
+        assert!(
+            !run.stdout.contains(secret) && !run.stderr.contains(secret),
+            "{secret}"
+        );
     }
-    let arguments = ["analyze", "--bundle", "bundle.tar.gz", "--format", "json", "spec.yaml"];
+    let arguments = [
+        "analyze",
+        "--bundle",
+        "bundle.tar.gz",
+        "--format",
+        "json",
+        "spec.yaml",
+    ];
     let offline = cluster.assay(&arguments).run().expect_code(3).json();
     for list in ["pass", "warn", "fail", "unknown", "notApplicable"] {
         assert_eq!(report[list], offline[list], "{list}");
@@ -111,6 +142,10 @@ fn expect(cluster: &Cluster, cases: &[Case]) -> Value {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table: one row for each thing that is wrong"
+)]
 fn what_is_wrong_is_named() {
     let cluster = Cluster::new("s3-wrong");
     let mut servers = Servers::new();
@@ -211,29 +246,60 @@ fn what_is_wrong_is_named() {
     assert_eq!(verdict("s3/versitygw/signatures"), Some("pass"));
     assert_eq!(verdict("s3/minio/health"), Some("pass"));
     assert_eq!(servers::names(&servers.path("minio/artifacts")), [""; 0]);
-    assert_eq!(servers::names(&servers.path("versitygw/artifacts")), [""; 0]);
+    // Its own folder stays.
+    let mut names = servers::names(&servers.path("versitygw/artifacts"));
+    names.retain(|name| name != ".sgwtmp");
+    assert_eq!(names, [""; 0]);
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table: one row for each thing that is wrong"
+)]
 fn what_stands_in_front_and_changes_requests_is_named() {
     let cluster = Cluster::new("s3-front");
     let mut servers = Servers::new();
     let minio = servers.minio().api;
     let strict = servers.versitygw();
     let ports: Vec<u16> = (0..9).map(|_| servers::free_port()).collect();
-    let pass = |to: u16, rest: &str| format!("location / {{ proxy_pass http://127.0.0.1:{to}{rest} }}");
+    let pass =
+        |to: u16, rest: &str| format!("location / {{ proxy_pass http://127.0.0.1:{to}{rest} }}");
     servers.nginx(&[
         (ports[0], pass(strict, ";")),
         (ports[1], pass(minio, ";")),
         (ports[2], pass(minio, "; proxy_set_header Host $host;")),
-        (ports[3], pass(minio, "/; proxy_set_header Host $http_host;")),
-        (ports[4], pass(strict, "/; proxy_set_header Host $http_host;")),
-        (ports[5], format!("client_max_body_size 1m; {}", pass(minio, "; proxy_set_header Host $http_host; proxy_http_version 1.1;"))),
+        (
+            ports[3],
+            pass(minio, "/; proxy_set_header Host $http_host;"),
+        ),
+        (
+            ports[4],
+            pass(strict, "/; proxy_set_header Host $http_host;"),
+        ),
+        (
+            ports[5],
+            format!(
+                "client_max_body_size 1m; {}",
+                pass(
+                    minio,
+                    "; proxy_set_header Host $http_host; proxy_http_version 1.1;"
+                )
+            ),
+        ),
     ]);
     servers.haproxy(&[
-        (ports[6], strict, "http-request replace-path (.*)%252F(.*) \\1%2F\\2"),
+        (
+            ports[6],
+            strict,
+            "http-request replace-path (.*)%252F(.*) \\1%%2F\\2",
+        ),
         (ports[7], strict, "http-request del-header x-amz-trailer"),
-        (ports[8], minio, "http-request set-header Expect 100-continue"),
+        (
+            ports[8],
+            minio,
+            "http-request set-header Expect 100-continue",
+        ),
     ]);
     let writes = "writes: true";
     expect(
@@ -296,4 +362,175 @@ fn what_stands_in_front_and_changes_requests_is_named() {
             },
         ],
     );
+}
+
+/// A run's id that began so many minutes ago.
+fn run_id(minutes: i64) -> String {
+    let started = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(minutes);
+    format!("{:x}-{:x}", started.as_nanosecond(), 4711)
+}
+
+#[test]
+fn what_is_written_is_removed_by_the_run_or_by_a_later_one() {
+    let cluster = Cluster::new("s3-cleanup");
+    let mut servers = Servers::new();
+    let minio = servers.minio().api;
+    // Writes one after the other, so that a run can be met while it writes.
+    let slow = servers::free_port();
+    servers.nginx(&[(
+        slow,
+        format!(
+            "location / {{ limit_req zone=writes burst=100; proxy_pass http://127.0.0.1:{minio}; proxy_set_header Host $http_host; }}"
+        ),
+    )]);
+    let team = servers.path("minio/artifacts/team-a");
+    let cases = [Case {
+        lines: "writes: true\nprefix: team-a".to_owned(),
+        ..case("good", slow)
+    }];
+    cluster.write("spec.yaml", &spec(&cases));
+    let arguments = [
+        "preflight",
+        "spec.yaml",
+        "--allow-writes",
+        "--output",
+        "bundle.tar.gz",
+    ];
+
+    // Interrupted while it writes: what there is by then is removed, and bundled.
+    let running = cluster.assay(&arguments).start();
+    wait_until("the run writes", || !servers::names(&team).is_empty());
+    running.signal(rustix::process::Signal::TERM);
+    let run = running.wait();
+    assert_eq!(servers::names(&team), [""; 0], "{}", run.stderr);
+
+    // Killed: it stays, and so it does while its run could be at work.
+    let running = cluster.assay(&arguments).start();
+    wait_until("the run writes", || !servers::names(&team).is_empty());
+    running.signal(rustix::process::Signal::KILL);
+    running.wait();
+    let left = servers::names(&team);
+    let old = run_id(30);
+    for key in [
+        format!("team-a/.preflight-{old}/signed"),
+        "team-a/.preflight-notes/mine".to_owned(),
+        "team-a/model".to_owned(),
+    ] {
+        let answer = servers::request(minio, "PUT", &format!("/{BUCKET}/{key}"), "x");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    let refused = cluster
+        .assay(&["preflight", "spec.yaml", "--cleanup"])
+        .run();
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    let arguments = [
+        "preflight",
+        "spec.yaml",
+        "--allow-writes",
+        "--cleanup",
+        "--format",
+        "json",
+        "--output",
+        "cleanup.tar.gz",
+    ];
+    let report = cluster
+        .assay(&arguments)
+        .run()
+        .expect_code(if left.is_empty() { 0 } else { 4 })
+        .json();
+    let (_, finding) = found(&report, "s3/good/cleanup").expect("a result");
+    let message = finding["message"].as_str().unwrap_or_default();
+    assert!(
+        message.contains("1 object and 0 uploads of earlier runs are removed"),
+        "{finding:#}"
+    );
+    let mut names = servers::names(&team);
+    names.sort();
+    let mut expected = [
+        left,
+        vec![".preflight-notes".to_owned(), "model".to_owned()],
+    ]
+    .concat();
+    expected.sort();
+    assert_eq!(names, expected);
+}
+
+/// The harness with a clock that is wrong, against a server whose own is right.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_clock_is_the_verdict() {
+    let mut servers = Servers::new();
+    let minio = servers.minio().api;
+    for (minutes, reason) in [
+        (20, Some(Reason::ClockSkewed)),
+        (-20, Some(Reason::ClockSkewed)),
+        (6, None),
+    ] {
+        let report = ask_at(minio, jiff::SignedDuration::from_mins(minutes)).await;
+        let broken = report
+            .steps
+            .iter()
+            .find(|step| step.outcome == Outcome::Failed);
+        let failure = broken.and_then(|step| step.failure.as_ref());
+        assert_eq!(failure.map(|failure| failure.reason), reason, "{report:#?}");
+        assert!(
+            broken.is_none_or(|step| step.link == Link::Auth),
+            "{report:#?}"
+        );
+        let ahead = report.clock.expect("the server's clock").ahead_seconds;
+        assert!((ahead - minutes * 60).abs() <= 2, "{minutes}: {ahead}");
+    }
+}
+
+/// What the collector finds with a clock that is ahead by so much.
+async fn ask_at(port: u16, ahead: jiff::SignedDuration) -> Report {
+    let kind = KINDS
+        .iter()
+        .find(|kind| kind.name == "s3")
+        .expect("the kind");
+    let config = json!({
+        "endpoint": format!("http://127.0.0.1:{port}"), "bucketName": BUCKET, "region": REGION,
+        "accessKeyID": ACCESS_KEY, "secretAccessKey": SECRET_KEY,
+    });
+    let collector = (kind.parse)(&config, &Meta::default())
+        .expect("a configuration")
+        .config;
+    let context = Context {
+        cluster: None,
+        host: Host::default(),
+        namespace: None,
+        logs_since: None,
+        log_budget: checks::budget::LogBudget::default(),
+        ends_by: None,
+        run_id: "clock".to_owned(),
+        salt: Salt::default(),
+        agent_image: None,
+        cleanups: Cleanups::default(),
+        clock: Clock::ahead(ahead),
+        writes: Writes::Refused,
+    };
+    let options = WriterOptions::new("clock", 0, Arc::new(MemorySpool), Arc::new(Inline));
+    let file = MemoryFile::default();
+    let archive = ArchiveWriter::new(Box::new(file.clone()), Redactor::default(), options);
+    let archive = Arc::new(archive.expect("an archive"));
+    let output = Output::new(Arc::clone(&archive));
+    collector
+        .collect(&context, &output)
+        .await
+        .expect("an answer");
+    let manifest = Manifest {
+        format: manifest::FORMAT,
+        tool: "test".to_owned(),
+        collected_at: jiff::Timestamp::now(),
+        finished_at: jiff::Timestamp::now(),
+        ending: manifest::Ending::Complete,
+        redaction: archive.redaction(),
+        collectors: Vec::new(),
+        lost: Vec::new(),
+    };
+    archive.finish(&manifest).expect("a whole archive");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("bundle.tar.gz");
+    std::fs::write(&path, file.bytes()).expect("a file");
+    let report = Bundle::open(&path).text("s3/s3.json");
+    serde_json::from_str(&report).expect("a report")
 }

@@ -1,5 +1,6 @@
 //! Object storages and what stands in front of them, as children of a test.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,15 +11,15 @@ use tempfile::TempDir;
 
 use crate::fixture::{from_rig, wait_until};
 
-pub(super) const ACCESS_KEY: &str = "rigaccesskey00000001";
-pub(super) const SECRET_KEY: &str = "rig-secret-key-that-nobody-may-see";
-pub(super) const REGION: &str = "eu-west-1";
-pub(super) const BUCKET: &str = "artifacts";
+pub(crate) const ACCESS_KEY: &str = "rigaccesskey00000001";
+pub(crate) const SECRET_KEY: &str = "rig-secret-key-that-nobody-may-see";
+pub(crate) const REGION: &str = "eu-west-1";
+pub(crate) const BUCKET: &str = "artifacts";
 /// Anybody may list it.
-pub(super) const PUBLIC: &str = "public";
+pub(crate) const PUBLIC: &str = "public";
 
 /// Servers that end with the value.
-pub(super) struct Servers {
+pub(crate) struct Servers {
     folder: TempDir,
     children: Vec<Child>,
 }
@@ -32,32 +33,38 @@ impl Drop for Servers {
     }
 }
 
-pub(super) fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }
 
 /// `MinIO`'s two ports.
 #[derive(Clone, Copy)]
-pub(super) struct MinIo {
-    pub(super) api: u16,
-    pub(super) console: u16,
+pub(crate) struct MinIo {
+    pub(crate) api: u16,
+    pub(crate) console: u16,
 }
 
 impl Servers {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             folder: TempDir::with_prefix("assay-s3-").expect("a temporary folder"),
             children: Vec::new(),
         }
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Starts a program that sees nothing of this process' environment, and waits until it listens.
-    fn start(&mut self, program: &str, arguments: &[&str], environment: &[(&str, &str)], port: u16) {
+    fn start(
+        &mut self,
+        program: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        port: u16,
+    ) {
         let log = File::create(self.path(&format!("{program}-{port}.log"))).expect("a log");
         let child = Command::new(from_rig(&format!("ASSAY_RIG_{}", program.to_uppercase())))
             .args(arguments)
@@ -77,8 +84,8 @@ impl Servers {
         });
     }
 
-    /// `MinIO` in [`REGION`], with both buckets.
-    pub(super) fn minio(&mut self) -> MinIo {
+    /// `MinIO` in [`REGION`], with both buckets; pods reach it, too.
+    pub(crate) fn minio(&mut self) -> MinIo {
         let ports = MinIo {
             api: free_port(),
             console: free_port(),
@@ -92,7 +99,7 @@ impl Servers {
             &[
                 "server",
                 "--address",
-                &format!("127.0.0.1:{}", ports.api),
+                &format!("0.0.0.0:{}", ports.api),
                 "--console-address",
                 &format!("127.0.0.1:{}", ports.console),
                 &data.to_string_lossy(),
@@ -112,7 +119,7 @@ impl Servers {
     }
 
     /// versitygw, which is strict and tells what it saw.
-    pub(super) fn versitygw(&mut self) -> u16 {
+    pub(crate) fn versitygw(&mut self) -> u16 {
         let port = free_port();
         let (data, sidecar) = (self.path("versitygw"), self.path("sidecar"));
         fs::create_dir_all(data.join(BUCKET)).expect("a bucket");
@@ -140,18 +147,16 @@ impl Servers {
     }
 
     /// nginx with a server of these lines for each port.
-    pub(super) fn nginx(&mut self, servers: &[(u16, String)]) {
+    pub(crate) fn nginx(&mut self, servers: &[(u16, String)]) {
         let folder = self.folder.path().display().to_string();
         let mut text = format!(
-            "daemon off;\nuser root;\npid {folder}/nginx.pid;\nerror_log {folder}/nginx-error.log;\nevents {{}}\nhttp {{\naccess_log off;\nclient_max_body_size 64m;\n"
+            "daemon off;\nuser root;\npid {folder}/nginx.pid;\nerror_log {folder}/nginx-error.log;\nevents {{}}\nhttp {{\naccess_log off;\nclient_max_body_size 64m;\nmap $request_method $writer {{ PUT $binary_remote_addr; default ''; }}\nlimit_req_zone $writer zone=writes:1m rate=1r/s;\n"
         );
         for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
-            text.push_str(&format!("{kind}_temp_path {folder}/{kind};\n"));
+            let _ = writeln!(text, "{kind}_temp_path {folder}/{kind};");
         }
         for (port, lines) in servers {
-            text.push_str(&format!(
-                "server {{ listen 127.0.0.1:{port}; {lines} }}\n"
-            ));
+            let _ = writeln!(text, "server {{ listen 127.0.0.1:{port}; {lines} }}");
         }
         text.push_str("}\n");
         let path = self.path("nginx.conf");
@@ -161,22 +166,30 @@ impl Servers {
     }
 
     /// `HAProxy` with a frontend of these lines for each port.
-    pub(super) fn haproxy(&mut self, frontends: &[(u16, u16, &str)]) {
-        let mut text = "defaults\n mode http\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n".to_owned();
+    pub(crate) fn haproxy(&mut self, frontends: &[(u16, u16, &str)]) {
+        let mut text =
+            "defaults\n mode http\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n"
+                .to_owned();
         for (port, to, line) in frontends {
-            text.push_str(&format!(
-                "listen p{port}\n bind 127.0.0.1:{port}\n {line}\n server s 127.0.0.1:{to}\n"
-            ));
+            let _ = writeln!(
+                text,
+                "listen p{port}\n bind 127.0.0.1:{port}\n {line}\n server s 127.0.0.1:{to}"
+            );
         }
         let path = self.path("haproxy.cfg");
         fs::write(&path, text).expect("a configuration");
         let port = frontends[0].0;
-        self.start("haproxy", &["-db", "-f", &path.to_string_lossy()], &[], port);
+        self.start(
+            "haproxy",
+            &["-db", "-f", &path.to_string_lossy()],
+            &[],
+            port,
+        );
     }
 }
 
 /// A request to `MinIO`, signed by version 2, which needs nothing but openssl. Returns the whole answer.
-pub(super) fn request(port: u16, method: &str, resource: &str, body: &str) -> String {
+pub(crate) fn request(port: u16, method: &str, resource: &str, body: &str) -> String {
     let date = jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT");
     let text = format!("{method}\n\n\n{date}\n{resource}");
     let signature = hmac_sha1(&text);
@@ -216,7 +229,7 @@ fn hmac_sha1(text: &str) -> String {
 }
 
 /// Lets everybody list and read a bucket.
-pub(super) fn make_public(port: u16) {
+pub(crate) fn make_public(port: u16) {
     let policy = format!(
         r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"AWS":["*"]}},"Action":["s3:ListBucket"],"Resource":["arn:aws:s3:::{PUBLIC}"]}}]}}"#
     );
@@ -225,7 +238,7 @@ pub(super) fn make_public(port: u16) {
 }
 
 /// Names below a folder.
-pub(super) fn names(folder: &Path) -> Vec<String> {
+pub(crate) fn names(folder: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();
     };

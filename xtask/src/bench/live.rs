@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::measure::{Usage, measure};
 use super::objects::Size;
-use super::{Bench, Row, load};
+use super::{Bench, Row, load, registry};
 use crate::rig::{Inside, Lifetime, Rig};
 
 /// Measures every row at `pods / 10` and at `pods`, each on a rig of its own.
@@ -18,7 +18,14 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         let name = format!("bench-{}", std::process::id());
         let rig = Rig::start(&name, false, Lifetime::WithCaller)?;
         let measured = load::load(&rig.inside(), bench.folder(), Size::with_pods(pods))
-            .and_then(|()| rows(bench, &rig.inside(), pods));
+            .and_then(|()| rows(bench, &rig.inside(), pods))
+            .and_then(|()| {
+                if pods == bench.pods {
+                    registry::run(bench, &rig.inside())
+                } else {
+                    Ok(())
+                }
+            });
         rig.stop()?;
         measured?;
     }
@@ -59,14 +66,18 @@ fn rows(bench: &mut Bench, rig: &Inside, pods: usize) -> Result<()> {
 }
 
 /// A measured run of ours.
-struct Ran {
-    usage: Usage,
+pub(super) struct Ran {
+    pub(super) usage: Usage,
     /// Bytes of the bundle.
     packed: u64,
 }
 
 /// Runs a spec, and returns what it took and the paths that it read.
-fn run_spec(bench: &Bench, rig: &Inside, (verb, spec): (&str, &str)) -> Result<(Ran, Vec<String>)> {
+pub(super) fn run_spec(
+    bench: &Bench,
+    rig: &Inside,
+    (verb, spec): (&str, &str),
+) -> Result<(Ran, Vec<String>)> {
     let file = bench.folder().join("spec.yaml");
     fs::write(&file, spec)?;
     let archive = bench.folder().join("live.tar.gz");

@@ -11,6 +11,7 @@ mod measure;
 mod objects;
 mod offline;
 mod random;
+mod registry;
 mod serve;
 
 use std::fmt::Write as _;

@@ -4,7 +4,7 @@
 //! runs the pods and the real scheduler and controllers do their work; then `assay collect` writes the bundle, and
 //! the simulator's own objects are taken out of it.
 
-mod database;
+mod services;
 
 use std::fs;
 use std::io::Write as _;
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::command::{output, run};
 use crate::project_root;
 use crate::rig::{Lifetime, Rig};
-use database::Database;
+use services::Services;
 
 /// `cargo xtask record`
 #[derive(Debug, Args)]
@@ -97,7 +97,7 @@ const DEFINITIONS: [(&str, &str); 17] = [
 /// The API group of the simulator, whose objects are no part of the recorded cluster.
 const SIMULATOR: &str = "kwok.x-k8s.io";
 
-/// What `assay collect` records.
+/// What `assay collect` records; object storage, images and archive under the names that the packs give them.
 const SPEC: &str = "apiVersion: troubleshoot.sh/v1beta2
 kind: SupportBundle
 metadata: {name: recording}
@@ -109,10 +109,24 @@ spec:
     - postgres:
         collectorName: tracking
         uri: postgresql://mlflow:brass-lantern-77@127.0.0.1:5432/mlflow?sslmode=disable
+    - s3:
+        collectorName: storage
+        endpoint: http://127.0.0.1:9000
+        bucketName: artifacts
+        region: us-east-1
+        usePathStyle: true
+        accessKeyID: mlops-artifacts
+        secretAccessKey: copper-harbour-42
+    - registry:
+        collectorName: images
+        plainHttp: ['127.0.0.1:5000']
+        images: ['127.0.0.1:5000/mlops/tracking:3.4.1', '127.0.0.1:5000/mlops/features:0.9.2']
     - configMap: {name: mlflow, namespace: mlops, includeAllData: true}
     - logs: {name: logs/mlflow, namespace: mlops, selector: [app=mlflow]}
     - logs: {name: logs/feature-store, namespace: mlops, selector: [app=feature-store]}
     - logs: {name: logs/minio, namespace: mlops, selector: [app=minio]}
+  hostCollectors:
+    - imageBundle: {collectorName: release, path: application.airgap}
 ";
 
 /// Runs the recording.
@@ -193,9 +207,9 @@ impl Recorder<'_> {
             ])?;
         }
         self.settle()?;
-        let database = Database::start(self.rig, self.folder)?;
+        let services = Services::start(self.rig, self.folder)?;
         let collected = self.collect();
-        database.stop()?;
+        services.stop()?;
         collected
     }
 
@@ -351,7 +365,8 @@ impl Recorder<'_> {
             .args(["collect", "--fail-on", "fail"])
             .arg(&spec)
             .arg("--output")
-            .arg(&bundle))?;
+            .arg(&bundle)
+            .current_dir(self.folder))?;
         run(Command::new("tar")
             .arg("xzf")
             .arg(&bundle)

@@ -258,6 +258,11 @@ pub(crate) struct Inside {
     folder: PathBuf,
 }
 
+/// Where a program of the table lies; it is there once a rig was started.
+pub(crate) fn program(name: &str) -> Result<PathBuf> {
+    cache::path_of(name)
+}
+
 impl Inside {
     /// The inside of the rig with this name.
     pub(crate) fn named(name: &str) -> Result<Self> {
@@ -362,8 +367,9 @@ fn status() -> Result<()> {
 /// | `ASSAY_RIG_PGBOUNCER` | PgBouncer |
 /// | `ASSAY_RIG_NGINX`, `ASSAY_RIG_HAPROXY` | proxies |
 /// | `ASSAY_RIG_VERSITYGW` | an object storage that is strict |
-/// | `ASSAY_RIG_REGISTRY_2` | Debian's registry |
+/// | `ASSAY_RIG_REGISTRY_2`, `ASSAY_RIG_REGISTRY_3` | registries, distribution 2.8 and 3 |
 /// | `ASSAY_RIG_SKOPEO`, `ASSAY_RIG_CRANE` | image tools |
+/// | `ASSAY_RIG_SQUID`, `ASSAY_RIG_OPENSSL` | a proxy that can open TLS; certificates |
 /// | `ASSAY_RIG_NODE` | the real node's name; set only where there is one |
 fn environment(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
     let mut environment = vec![
@@ -376,8 +382,11 @@ fn environment(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
         ("ASSAY_RIG_HAPROXY", cache::path_of("haproxy")?),
         ("ASSAY_RIG_VERSITYGW", cache::path_of("versitygw")?),
         ("ASSAY_RIG_REGISTRY_2", cache::path_of("registry-2")?),
+        ("ASSAY_RIG_REGISTRY_3", cache::path_of("registry-3")?),
         ("ASSAY_RIG_SKOPEO", cache::path_of("skopeo")?),
         ("ASSAY_RIG_CRANE", cache::path_of("crane")?),
+        ("ASSAY_RIG_SQUID", cache::path_of("squid")?),
+        ("ASSAY_RIG_OPENSSL", cache::path_of("openssl")?),
         ("KUBECONFIG", folder.join("kubeconfig")),
         // kubectl would leave a folder in the caller's home.
         ("KUBECACHEDIR", folder.join("kubectl-cache")),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bundle::collected::registry::{Failure, Image, Platform, Reachability, Reason, Stage};
 
-use super::words::{is_unknown, phrase, remedy};
 use super::Case;
+use super::words::{cause, is_unknown, remedy};
 use crate::document::{counted, is_masked, redacted};
 use crate::finding::{Finding, Judgement, NotEvaluated, Verdict};
 
@@ -37,7 +37,13 @@ pub(super) struct Images<'a>(Vec<Judged<'a>>);
 
 impl<'a> Images<'a> {
     pub(super) fn judge(found: &'a Reachability, platforms: &'a [String]) -> Self {
-        Self(found.images.iter().map(|image| judge(image, platforms)).collect())
+        Self(
+            found
+                .images
+                .iter()
+                .map(|image| judge(image, platforms))
+                .collect(),
+        )
     }
 
     pub(super) fn count(&self, standing: Standing) -> usize {
@@ -73,7 +79,9 @@ fn judge<'a>(image: &'a Image, platforms: &'a [String]) -> Judged<'a> {
     let needed = |platform: &Platform| {
         platforms.is_empty()
             || platform.platform.is_empty()
-            || platforms.iter().any(|node| is_for(&platform.platform, node))
+            || platforms
+                .iter()
+                .any(|node| is_for(&platform.platform, node))
     };
     let broken = |platform: &'a Platform| platform.failure.as_ref();
     let mut judged = Judged {
@@ -85,16 +93,26 @@ fn judge<'a>(image: &'a Image, platforms: &'a [String]) -> Judged<'a> {
     };
     // The platforms of the bundle's nodes decide, whichever the collector took to be needed.
     if !image.platforms.is_empty() {
-        judged.failure = image.platforms.iter().filter(|it| needed(it)).find_map(broken);
+        judged.failure = image
+            .platforms
+            .iter()
+            .filter(|it| needed(it))
+            .find_map(broken);
         judged.unneeded = image
             .platforms
             .iter()
             .filter(|it| !needed(it))
             .find_map(|it| Some((it.platform.as_str(), broken(it)?)));
     }
-    let known: Vec<&Platform> = image.platforms.iter().filter(|it| !it.platform.is_empty()).collect();
+    let known: Vec<&Platform> = image
+        .platforms
+        .iter()
+        .filter(|it| !it.platform.is_empty())
+        .collect();
     if !known.is_empty() && known.len() == image.platforms.len() {
-        let lacks = platforms.iter().filter(|node| !known.iter().any(|it| is_for(&it.platform, node)));
+        let lacks = platforms
+            .iter()
+            .filter(|node| !known.iter().any(|it| is_for(&it.platform, node)));
         judged.lacks = lacks.map(String::as_str).collect();
     }
     let is_unwalked = image
@@ -123,11 +141,17 @@ impl Case<'_> {
     fn whole(&self, judgement: &mut Judgement) {
         let mut by_server: BTreeMap<&str, Vec<&Judged<'_>>> = BTreeMap::new();
         for judged in self.images.of(Standing::Pullable) {
+            if !judged.lacks.is_empty() {
+                continue;
+            }
             if is_masked(&judged.image.image) {
                 judgement.not_evaluated.get_or_insert(redacted());
                 continue;
             }
-            by_server.entry(&judged.image.server).or_default().push(judged);
+            by_server
+                .entry(&judged.image.server)
+                .or_default()
+                .push(judged);
         }
         for (server, all) in by_server {
             let blobs: u64 = all.iter().map(|it| it.image.blobs).sum();
@@ -138,8 +162,17 @@ impl Case<'_> {
             };
             judgement.findings.push(Finding {
                 verdict: Some(Verdict::Pass),
-                message: format!("{} whole{platforms} at {server}.", these(all.len(), "is", "are")),
-                observed: format!("{} with {}: {} ({})", counted(all.len(), "image"), counted(blobs, "layer"), names(&all), self.path),
+                message: format!(
+                    "{} whole{platforms} at {server}.",
+                    these(all.len(), "is", "are")
+                ),
+                observed: format!(
+                    "{} with {}: {} ({})",
+                    counted(all.len(), "image"),
+                    counted(blobs, "layer"),
+                    names(&all),
+                    self.path
+                ),
                 ..self.finding(&format!("{server}/whole"))
             });
         }
@@ -149,9 +182,16 @@ impl Case<'_> {
         let mut groups: BTreeMap<(&str, Stage, Reason), Vec<&Judged<'_>>> = BTreeMap::new();
         for standing in [Standing::Failed, Standing::Unknown] {
             for judged in self.images.of(standing) {
-                let Some(failure) = judged.failure else { continue };
+                let Some(failure) = judged.failure else {
+                    continue;
+                };
                 // The server's own finding tells of those that its link keeps away.
-                if self.found.servers.iter().any(|it| it.failure.is_some() && it.address == failure.server) {
+                if self
+                    .found
+                    .servers
+                    .iter()
+                    .any(|it| it.failure.is_some() && it.address == failure.server)
+                {
                     continue;
                 }
                 let key = (failure.server.as_str(), failure.stage, failure.reason);
@@ -159,12 +199,35 @@ impl Case<'_> {
             }
         }
         for ((server, _, reason), all) in groups {
-            let Some(failure) = all.first().and_then(|it| it.failure) else { continue };
-            let at = if server.is_empty() { String::new() } else { format!(" ({server})") };
-            let text = format!("{} {}{at}: {}", these(all.len(), "", "").trim_end(), phrase(reason), failure.message);
+            let Some(failure) = all.first().and_then(|it| it.failure) else {
+                continue;
+            };
+            let at = if server.is_empty() {
+                String::new()
+            } else {
+                format!(" from {server}")
+            };
+            let verb = if is_unknown(reason) {
+                "were not looked for"
+            } else {
+                "cannot be pulled"
+            };
+            let verb = if all.len() == 1 {
+                verb.replace("were", "was")
+            } else {
+                verb.to_owned()
+            };
+            let text = format!(
+                "{} {verb}{at} {}: {}",
+                counted(all.len(), "image"),
+                cause(reason),
+                failure.message
+            );
             if is_unknown(reason) {
                 let reason = format!("{text}. {} ({})", remedy(failure), self.path);
-                judgement.not_evaluated.get_or_insert(NotEvaluated::Unknown(reason));
+                judgement
+                    .not_evaluated
+                    .get_or_insert(NotEvaluated::Unknown(reason));
                 continue;
             }
             let word = format!("{reason:?}");
@@ -184,12 +247,19 @@ impl Case<'_> {
         for judged in &self.images.0 {
             if !judged.lacks.is_empty() && judged.failure.is_none() {
                 let is_useless = judged.lacks.len() == self.platforms.len();
-                groups.entry((judged.lacks.clone(), is_useless)).or_default().push(judged);
+                groups
+                    .entry((judged.lacks.clone(), is_useless))
+                    .or_default()
+                    .push(judged);
             }
         }
         for ((lacks, is_useless), all) in groups {
             let has: Vec<&str> = all.first().map_or_else(Vec::new, |it| {
-                it.image.platforms.iter().map(|it| it.platform.as_str()).collect()
+                it.image
+                    .platforms
+                    .iter()
+                    .map(|it| it.platform.as_str())
+                    .collect()
             });
             let lacks = lacks.join(", ");
             let (verdict, text) = if is_useless {
@@ -205,24 +275,40 @@ impl Case<'_> {
                 ..self.finding(&format!("platform/{lacks}"))
             });
         }
-        let unneeded: Vec<&Judged<'_>> = self.images.0.iter().filter(|it| it.unneeded.is_some()).collect();
+        let unneeded: Vec<&Judged<'_>> = self
+            .images
+            .0
+            .iter()
+            .filter(|it| it.unneeded.is_some())
+            .collect();
         if let Some((platform, failure)) = unneeded.first().and_then(|it| it.unneeded) {
             judgement.findings.push(Finding {
                 verdict: Some(Verdict::Warn),
-                message: format!("{} not whole for platforms that no node has, as {platform}: {}", these(unneeded.len(), "is", "are"), failure.message),
+                message: format!(
+                    "{} not whole for platforms that no node has, as {platform}: {}",
+                    these(unneeded.len(), "is", "are"),
+                    failure.message
+                ),
                 observed: format!("{} ({})", names(&unneeded), self.path),
                 remedy: remedy(failure).to_owned(),
                 ..self.finding("platform/unneeded")
             });
         }
-        let unwalked: Vec<&Judged<'_>> = self.images.of(Standing::Unknown).into_iter().filter(|it| it.failure.is_none()).collect();
+        let unwalked: Vec<&Judged<'_>> = self
+            .images
+            .of(Standing::Unknown)
+            .into_iter()
+            .filter(|it| it.failure.is_none())
+            .collect();
         if !unwalked.is_empty() {
             let reason = format!(
                 "{}: the collector did not look at the layers for the nodes' platforms: leave `platforms` out of its spec ({})",
                 names(&unwalked),
                 self.path
             );
-            judgement.not_evaluated.get_or_insert(NotEvaluated::Unknown(reason));
+            judgement
+                .not_evaluated
+                .get_or_insert(NotEvaluated::Unknown(reason));
         }
     }
 
@@ -232,14 +318,19 @@ impl Case<'_> {
         let mut notes: BTreeMap<&str, Vec<&Judged<'_>>> = BTreeMap::new();
         for judged in self.images.of(Standing::Pullable) {
             for before in &judged.image.before {
-                mirrors.entry((&before.server, before.reason)).or_default().push((judged, before));
+                mirrors
+                    .entry((&before.server, before.reason))
+                    .or_default()
+                    .push((judged, before));
             }
             for note in &judged.image.notes {
                 notes.entry(note).or_default().push(judged);
             }
         }
         for ((server, reason), all) in mirrors {
-            let Some((first, failure)) = all.first() else { continue };
+            let Some((first, failure)) = all.first() else {
+                continue;
+            };
             let images: Vec<&Judged<'_>> = all.iter().map(|(judged, _)| *judged).collect();
             judgement.findings.push(Finding {
                 verdict: Some(Verdict::Warn),
@@ -268,11 +359,19 @@ impl Case<'_> {
 
 /// `1 image is`, `3 images are`.
 fn these(count: usize, one: &str, many: &str) -> String {
-    format!("{} {}", counted(count, "image"), if count == 1 { one } else { many })
+    format!(
+        "{} {}",
+        counted(count, "image"),
+        if count == 1 { one } else { many }
+    )
 }
 
 fn names(all: &[&Judged<'_>]) -> String {
-    let mut text: Vec<&str> = all.iter().take(NAMED).map(|it| it.image.image.as_str()).collect();
+    let mut text: Vec<&str> = all
+        .iter()
+        .take(NAMED)
+        .map(|it| it.image.image.as_str())
+        .collect();
     let more;
     if all.len() > NAMED {
         more = format!("and {} more", all.len() - NAMED);

@@ -1,9 +1,9 @@
 //! `registryReachability`: whether nodes can pull the images, and which link of the way is broken.
 
 use bundle::Files;
+use bundle::collected::List;
 use bundle::collected::node::{Node, PATH as NODES};
 use bundle::collected::registry::Reachability;
-use bundle::collected::List;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -174,7 +174,9 @@ impl Case<'_> {
     fn gaps(&self, judgement: &mut Judgement) {
         for unread in &self.found.unread {
             let reason = format!("{}: {} ({})", unread.what, unread.reason, self.path);
-            judgement.not_evaluated.get_or_insert(NotEvaluated::Unknown(reason));
+            judgement
+                .not_evaluated
+                .get_or_insert(NotEvaluated::Unknown(reason));
         }
     }
 
@@ -203,7 +205,10 @@ impl Case<'_> {
     fn holds(&self, when: &str) -> Result<bool, NotEvaluated> {
         let words: Vec<&str> = when.split_whitespace().collect();
         let [subject, operator, number] = words[..] else {
-            return Err(bad_condition(when, "expected three words, as in `failed > 0`"));
+            return Err(bad_condition(
+                when,
+                "expected three words, as in `failed > 0`",
+            ));
         };
         let operator = Operator::parse(operator).ok_or_else(|| {
             bad_condition(when, format!("{operator:?} is none of = != < > <= >="))
@@ -220,7 +225,9 @@ impl Case<'_> {
             "servers" => servers.len(),
             "brokenServers" => servers.iter().filter(|it| it.failure.is_some()).count(),
             _ => {
-                let text = format!("{subject:?} is none of images, pullable, failed, unknown, servers, brokenServers");
+                let text = format!(
+                    "{subject:?} is none of images, pullable, failed, unknown, servers, brokenServers"
+                );
                 return Err(bad_condition(when, text));
             }
         };

@@ -1,6 +1,6 @@
 //! Servers, credentials, mirrors and uploads.
 
-use bundle::collected::registry::{Role, Server, State};
+use bundle::collected::registry::{Reason, Role, Server, State};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Case;
@@ -33,14 +33,25 @@ impl Case<'_> {
                         1 => "1 image needs it".to_owned(),
                         many => format!("{many} images need it"),
                     };
-                    let text = format!("{} {} cannot be used: {}; {need}.", kind(server.role), server.address, failure.message);
+                    let text = format!(
+                        "{} {} cannot be used: {}; {need}.",
+                        kind(server.role),
+                        server.address,
+                        failure.message
+                    );
                     if is_unknown(failure.reason) {
                         let reason = format!("{text} {} ({})", remedy(failure), self.path);
-                        judgement.not_evaluated.get_or_insert(NotEvaluated::Unknown(reason));
+                        judgement
+                            .not_evaluated
+                            .get_or_insert(NotEvaluated::Unknown(reason));
                         continue;
                     }
                     judgement.findings.push(Finding {
-                        verdict: Some(if needed == 0 { Verdict::Warn } else { Verdict::Fail }),
+                        verdict: Some(if needed == 0 {
+                            Verdict::Warn
+                        } else {
+                            Verdict::Fail
+                        }),
                         message: text,
                         observed: format!("{} ({})", steps(server), self.path),
                         remedy: remedy(failure).to_owned(),
@@ -83,7 +94,12 @@ impl Case<'_> {
             && end.duration_since(self.now) < CERTIFICATE
         {
             return Some((
-                format!("The certificate of {} ends at {}, {} days after this was collected.", server.address, tls.not_after, end.duration_since(self.now).as_hours() / 24),
+                format!(
+                    "The certificate of {} ends at {}, {} days after this was collected.",
+                    server.address,
+                    tls.not_after,
+                    end.duration_since(self.now).as_hours() / 24
+                ),
                 "Renew the registry's certificate before that: pulls fail from then on.".to_owned(),
             ));
         }
@@ -112,7 +128,9 @@ impl Case<'_> {
                 )
             } else if credential.identity_token {
                 (
-                    format!("{who} holds an identity token, which the kubelet does not use: it pulls without it."),
+                    format!(
+                        "{who} holds an identity token, which the kubelet does not use: it pulls without it."
+                    ),
                     "Put a name and a password, or an access token as password, into the pull secret.",
                 )
             } else if credential.outcome == "refused" {
@@ -152,7 +170,12 @@ impl Case<'_> {
     pub(super) fn pushes(&self, judgement: &mut Judgement) {
         for push in &self.found.pushes {
             let finding = self.finding(&format!("push/{}", push.repository));
-            let observed = format!("an upload to {} was {}started ({})", push.repository, if push.started { "" } else { "not " }, self.path);
+            let observed = format!(
+                "an upload to {} was {}started ({})",
+                push.repository,
+                if push.started { "" } else { "not " },
+                self.path
+            );
             match &push.failure {
                 Some(failure) if is_unknown(failure.reason) => {
                     let reason = format!("{}: {}", push.repository, failure.message);
@@ -162,7 +185,10 @@ impl Case<'_> {
                     verdict: Some(Verdict::Fail),
                     message: format!("Nothing can be pushed to {}: {}.", push.repository, failure.message),
                     observed,
-                    remedy: format!("Let the account push to the project, or create the project or repository first. {}", remedy(failure)),
+                    remedy: match failure.reason {
+                        Reason::Denied | Reason::Unauthorized | Reason::CredentialsMissing => "Let the account push to the project, or create the project or repository first: pulling is another right, and KOTS' own test of a registry tries neither.".to_owned(),
+                        _ => remedy(failure).to_owned(),
+                    },
                     ..finding
                 }),
                 None => judgement.findings.push(Finding {
@@ -184,13 +210,20 @@ impl Case<'_> {
 fn answers(server: &Server) -> String {
     let proof = match server.challenges.as_slice() {
         [] => "without credentials".to_owned(),
-        schemes => format!("and wants clients to prove themselves ({})", schemes.join(", ")),
+        schemes => format!(
+            "and wants clients to prove themselves ({})",
+            schemes.join(", ")
+        ),
     };
     let tls = match &server.tls {
         Some(tls) => format!("{}, certificate until {}", tls.version, tls.not_after),
         None => "in clear".to_owned(),
     };
-    format!("{} {} answers {proof}; {tls}.", kind(server.role), server.address)
+    format!(
+        "{} {} answers {proof}; {tls}.",
+        kind(server.role),
+        server.address
+    )
 }
 
 /// The links, as far as they were walked.

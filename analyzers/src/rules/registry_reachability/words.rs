@@ -6,7 +6,9 @@ use bundle::collected::registry::{Failure, Reason};
 #[expect(clippy::too_many_lines, reason = "a table: one row for each reason")]
 pub(super) fn remedy(failure: &Failure) -> &'static str {
     match failure.reason {
-        Reason::BadReference => "Correct the image's name: REGISTRY/REPOSITORY:TAG, in lower case up to the tag.",
+        Reason::BadReference => {
+            "Correct the image's name: REGISTRY/REPOSITORY:TAG, in lower case up to the tag."
+        }
         Reason::NameNotResolved => {
             "Correct the registry's name, or the DNS record. A name that only the cluster's DNS knows cannot be resolved by nodes: they pull, not pods."
         }
@@ -19,8 +21,12 @@ pub(super) fn remedy(failure: &Failure) -> &'static str {
         Reason::NoAnswer => {
             "Something takes the connection and says nothing: a firewall that swallows, a load balancer without a registry behind it, or a registry that hangs. See its log."
         }
-        Reason::ClosedByServer => "See the registry's log, and that of the load balancer in front of it.",
-        Reason::ProxyRefused => "Let the proxy through to this host and port, or add the registry to NO_PROXY if it is inside.",
+        Reason::ClosedByServer => {
+            "See the registry's log, and that of the load balancer in front of it."
+        }
+        Reason::ProxyRefused => {
+            "Let the proxy through to this host and port, or add the registry to NO_PROXY if it is inside."
+        }
         Reason::ProxyAuthentication => {
             "Give the proxy's login in HTTPS_PROXY (http://USER:PASSWORD@HOST:PORT), also for containerd's service on the nodes, or let the proxy pass the registry without one."
         }
@@ -34,11 +40,15 @@ pub(super) fn remedy(failure: &Failure) -> &'static str {
             "Give the certificate of the registry's authority: to every node (the system's authorities, or ca in containerd's hosts.toml), and here as tls.cacert of the collector or SSL_CERT_FILE."
         }
         Reason::TlsExpired => "Renew the registry's certificate, and reload it.",
-        Reason::TlsNotYetValid => "Correct the clock of this machine, or of whoever issued the certificate.",
+        Reason::TlsNotYetValid => {
+            "Correct the clock of this machine, or of whoever issued the certificate."
+        }
         Reason::TlsNameMismatch => {
             "Use a name that the certificate holds, or issue one that has this name as subjectAltName: the common name alone does not count."
         }
-        Reason::TlsUnsupported => "Let the registry, or what stands before it, speak TLS 1.2 or 1.3.",
+        Reason::TlsUnsupported => {
+            "Let the registry, or what stands before it, speak TLS 1.2 or 1.3."
+        }
         Reason::TlsFailed => "See the registry's log for the other side of the handshake.",
         Reason::HttpOnHttpsPort => {
             "Give the registry a certificate. If it is to stay without: plainHttp of the collector, and on the nodes an http:// address in containerd's hosts.toml."
@@ -59,7 +69,9 @@ pub(super) fn remedy(failure: &Failure) -> &'static str {
         Reason::Denied => {
             "Let this account pull from the repository. Several registries say the same of a repository that does not exist: compare its name letter by letter."
         }
-        Reason::TokenRefused => "See the log of the token service: it gives no token for this repository.",
+        Reason::TokenRefused => {
+            "See the log of the token service: it gives no token for this repository."
+        }
         Reason::RateLimited => {
             "Wait until the window is over, log in with an account that may pull more, or put a mirror in between."
         }
@@ -69,8 +81,12 @@ pub(super) fn remedy(failure: &Failure) -> &'static str {
         Reason::TagMissing => {
             "Push the image: run push-images again without --skip-existing-images; or name a tag that is there. Publishers move old tags to other repositories, as bitnami to bitnamilegacy."
         }
-        Reason::ManifestUnsupported => "Build and push the image anew: its manifest is of a form that is no longer pulled.",
-        Reason::ManifestMalformed => "Push the image again; if it stays so, see what stands before the registry.",
+        Reason::ManifestUnsupported => {
+            "Build and push the image anew: its manifest is of a form that is no longer pulled."
+        }
+        Reason::ManifestMalformed => {
+            "Push the image again; if it stays so, see what stands before the registry."
+        }
         Reason::DigestMismatch => {
             "What the registry gives is not what was pushed: push the image again, and see the registry's storage and what stands before it."
         }
@@ -80,7 +96,9 @@ pub(super) fn remedy(failure: &Failure) -> &'static str {
         Reason::BlobMissing => {
             "Push the image again; if it is taken to be there already, delete its tag first. Garbage collection while something is pushed loses layers so."
         }
-        Reason::BlobSize => "Push the image again: a layer is cut. See that the registry's storage is not full.",
+        Reason::BlobSize => {
+            "Push the image again: a layer is cut. See that the registry's storage is not full."
+        }
         Reason::RedirectUnreachable => {
             "Let nodes reach the storage that the registry sends to, too; or let the registry give layers itself (distribution: redirect: disable: true)."
         }
@@ -88,9 +106,15 @@ pub(super) fn remedy(failure: &Failure) -> &'static str {
             "The storage behind the registry does not give the layer: see the registry's key for it, and both clocks."
         }
         Reason::ServerError => "See the registry's log: it is in trouble, often with its storage.",
-        Reason::Deadline => "Give the collector more time (timeout), or see why the registry is slow.",
-        Reason::WritesNotAllowed => "Run with --allow-writes to have an upload started and cancelled.",
-        Reason::ReadOnly => "The registry takes no uploads: it is read-only, or a mirror. Push to the one behind it.",
+        Reason::Deadline => {
+            "Give the collector more time (timeout), or see why the registry is slow."
+        }
+        Reason::WritesNotAllowed => {
+            "Run with --allow-writes to have an upload started and cancelled."
+        }
+        Reason::ReadOnly => {
+            "The registry takes no uploads: it is read-only, or a mirror. Push to the one behind it."
+        }
         Reason::Other => "See what the message says, and the registry's log.",
     }
 }
@@ -103,26 +127,26 @@ pub(super) fn is_unknown(reason: Reason) -> bool {
     )
 }
 
-/// What a group of images has in common.
-pub(super) fn phrase(reason: Reason) -> &'static str {
+/// Why the images of a group cannot be had, in a few words.
+pub(super) fn cause(reason: Reason) -> &'static str {
     match reason {
-        Reason::BadReference => "are no references to images",
-        Reason::CredentialsMissing => "want credentials, and there are none",
-        Reason::Unauthorized => "cannot be pulled: the credentials are not accepted",
-        Reason::Denied => "may not be pulled with these credentials",
-        Reason::TokenRefused => "get no token",
-        Reason::RateLimited => "were not asked for, to spare the registry's limit",
-        Reason::RepositoryMissing => "are of repositories that do not exist",
-        Reason::TagMissing => "are not there",
-        Reason::ManifestUnsupported => "have a manifest of a form that is no longer pulled",
-        Reason::ManifestMalformed => "have a manifest that cannot be read",
-        Reason::DigestMismatch => "are not what their digest says",
-        Reason::PlatformMissing => "lack the manifest of a platform that their index names",
-        Reason::BlobMissing => "lack layers",
-        Reason::BlobSize => "have layers that are cut",
-        Reason::RedirectUnreachable => "have layers on a server that cannot be reached",
-        Reason::RedirectRefused => "have layers that their storage does not give",
-        Reason::Deadline => "were not reached in time",
-        _ => "cannot be pulled",
+        Reason::BadReference => "by names that are no references",
+        Reason::CredentialsMissing => "for want of credentials",
+        Reason::Unauthorized => "with credentials that are not accepted",
+        Reason::Denied => "with credentials that do not suffice",
+        Reason::TokenRefused => "for want of a token",
+        Reason::RateLimited => "to spare the registry's limit",
+        Reason::RepositoryMissing => "from repositories that do not exist",
+        Reason::TagMissing => "by tags or digests that are not there",
+        Reason::ManifestUnsupported => "for manifests of a form that is no longer pulled",
+        Reason::ManifestMalformed => "for manifests that cannot be read",
+        Reason::DigestMismatch => "for bytes that are not those of their digest",
+        Reason::PlatformMissing => "for manifests of a node's platform that are missing",
+        Reason::BlobMissing => "for layers that are missing",
+        Reason::BlobSize => "for layers that are cut",
+        Reason::RedirectUnreachable => "for layers on a server that cannot be reached",
+        Reason::RedirectRefused => "for layers that their storage does not give",
+        Reason::Deadline => "for want of time",
+        _ => "for what came back",
     }
 }

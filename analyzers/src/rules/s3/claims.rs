@@ -32,12 +32,30 @@ impl Case<'_> {
         if self.config.immutable {
             judgement.add(self.immutable());
         }
-        if self.report.writes.as_ref().is_some_and(|it| !it.allowed) {
-            judgement.add(Err(NotEvaluated::Unknown(
-                "writes not allowed: the spec wants them, and the run had no --allow-writes, so that only reading was tried".to_owned(),
-            )));
+        if let Some(reason) = self.untried() {
+            judgement.add(Err(reason));
         }
         judgement
+    }
+
+    /// Why what the spec wants to be written was not.
+    pub(super) fn untried(&self) -> Option<NotEvaluated> {
+        let writes = self.report.writes.as_ref()?;
+        if !writes.allowed {
+            return Some(NotEvaluated::Unknown(
+                "writes not allowed: the spec wants them, and the run had no --allow-writes, so that only reading was tried".to_owned(),
+            ));
+        }
+        let steps = self.report.steps.iter();
+        let mut skipped = steps.filter(|step| step.outcome == Outcome::Skipped);
+        let step = skipped.find(|step| {
+            let failure = step.failure.as_ref();
+            failure.is_some_and(|it| it.reason == Reason::Locked)
+        })?;
+        Some(NotEvaluated::Unknown(format!(
+            "writing was not tried: {} ({})",
+            step.message, self.path
+        )))
     }
 
     fn finding(&self, claim: &str, title: &str, verdict: Verdict, message: String) -> Finding {
@@ -265,9 +283,7 @@ impl Case<'_> {
 
     fn anonymous(&self) -> Option<Finding> {
         let is_public = self.way(Way::Anonymous)?;
-        if self.report.target.access_key.is_none() {
-            return None;
-        }
+        self.report.target.access_key.as_ref()?;
         let bucket = &self.report.target.bucket;
         let (verdict, message) = match (is_public, self.config.allow_public_read) {
             (true, false) => (
@@ -379,7 +395,7 @@ impl Case<'_> {
         let title = "What the probe wrote is gone";
         let finding = self.finding("leftovers", title, Verdict::Warn, message);
         Some(finding.with_remedy(format!(
-            "Remove it: assay collect SPEC --allow-writes --cleanup, or everything below {} by hand; the keys need s3:DeleteObject (and s3:DeleteObjectVersion) there.",
+            "Remove it: assay preflight SPEC --allow-writes --cleanup, or everything below {} by hand; the keys need s3:DeleteObject (and s3:DeleteObjectVersion) there.",
             writes.folder
         )))
     }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
 use crate::config::{docs, parse, schema};
 use crate::document::{document, file_path, is_masked, redacted};
-use crate::finding::{Finding, Judgement, NotEvaluated};
+use crate::finding::{Finding, Judgement, NotEvaluated, Verdict};
 use crate::message::render_struct;
 use crate::outcome::{Outcome, first_match};
 
@@ -46,7 +46,8 @@ const NAME: &str = "s3";
 /// `publicRead`, `signatureV4`, `signatureV2`, `foreignDenied`, `lock` with true or false; `broken` with the name of a link
 /// (`dns`, `tls`, `auth`, `checksumTrailer`, `none`); `reason` with that of a reason (`signature`, `wrongRegion`, `none`);
 /// `versioning` with `Enabled`, `Suspended` or `Disabled`; `server` with `MinIO`, `Ceph`; `clockSeconds` compares a number
-/// by `< > <= >=`, too. Messages may use `.Broken`, `.Reason`, `.Why`, `.Remedy`, `.Endpoint`, `.Bucket`, `.Region`.
+/// by `< > <= >=`, too. Messages may use `.Broken`, `.Reason`, `.Why`, `.Remedy`, `.Endpoint`, `.Bucket`, `.Region`. A
+/// `pass` is not given where writing was wanted and not tried.
 ///
 /// # What to do
 /// What each result says: the setting, the header, the permission or the line of a proxy's configuration.
@@ -123,6 +124,8 @@ impl Analyzer for S3 {
                 finding.title = self.title(meta);
             } else if !meta.check_name.is_empty() {
                 finding.title = format!("{}: {}", meta.check_name, finding.title);
+            } else if !self.collector_name.is_empty() {
+                finding.title = format!("{}: {}", self.collector_name, finding.title);
             }
         }
         Ok(judgement)
@@ -139,6 +142,9 @@ struct Case<'a> {
 impl Case<'_> {
     fn by_outcomes(&self) -> Result<Finding, NotEvaluated> {
         let matched = first_match(&self.config.outcomes, |when| self.holds(when))?;
+        if let (Some((Verdict::Pass, _)), Some(reason)) = (matched, self.untried()) {
+            return Err(reason);
+        }
         let mut finding = Finding::of_match(matched);
         finding.observed = self.observed();
         if matched.is_some() {

@@ -384,11 +384,18 @@ enum Asked {
 impl Asked {
     fn of(location: &BackupStorageLocation, scene: &Scene<'_>) -> Self {
         let metadata = &location.metadata;
-        let path = format!("velero/locations/{}/{}.json", metadata.namespace, metadata.name);
+        let path = format!(
+            "velero/locations/{}/{}.json",
+            metadata.namespace, metadata.name
+        );
         let Ok(report) = decoded::<Report>(scene.files, &path) else {
             return Self::Unknown;
         };
-        if report.steps.iter().any(|step| step.outcome == Outcome::Other) {
+        if report
+            .steps
+            .iter()
+            .any(|step| step.outcome == Outcome::Other)
+        {
             return Self::Unknown;
         }
         let Some((step, failure)) = s3::broken(&report) else {
@@ -441,8 +448,14 @@ fn for_velero(remedy: &str, region: &str) -> String {
             "tls.cacert or tls.secret here, AWS_CA_BUNDLE for SDKs",
             "spec.objectStorage.caCert of the location (PEM in base64)",
         )
-        .replace("usePathStyle: true", "spec.config.s3ForcePathStyle: \"true\"")
-        .replace("Correct the endpoint", "Correct spec.config.s3Url of the location")
+        .replace(
+            "usePathStyle: true",
+            "spec.config.s3ForcePathStyle: \"true\"",
+        )
+        .replace(
+            "Correct the endpoint",
+            "Correct spec.config.s3Url of the location",
+        )
         .replace("in the endpoint", "in spec.config.s3Url of the location")
 }
 

@@ -13,7 +13,7 @@ use super::kinds::{DEFINITIONS, OWN_GROUPS, collection, group};
 use super::lists::{Form, Sorter};
 use super::work::Work;
 use super::{ROOT, join, path};
-use crate::cluster::ListError;
+use crate::cluster::{Discovery, ListError};
 use crate::collector::{CollectError, locked};
 
 /// A kind of custom resource.
@@ -145,7 +145,26 @@ pub(super) async fn collect(work: Arc<Work>, permits: Arc<Semaphore>) -> Result<
 /// What discovery shows in groups that are not Kubernetes' own, in the best version of each, as far as this
 /// account may list it somewhere.
 fn discovered(work: &Work) -> Vec<Custom> {
-    let Some(discovery) = &work.discovery else {
+    let mut customs = served(work.discovery.as_ref());
+    customs.retain(|custom| {
+        let group = group(&custom.group_version);
+        let mut namespaces = work.namespaces.iter();
+        namespaces.any(|namespace| work.may_list(namespace, group, &custom.plural))
+    });
+    customs
+}
+
+/// Group and version, plural, and whether it is namespaced, of each kind that lists of custom resources will be of.
+pub(super) fn listed(
+    discovery: Option<&Discovery>,
+) -> impl Iterator<Item = (String, String, bool)> {
+    let served = served(discovery).into_iter();
+    served.map(|custom| (custom.group_version, custom.plural, custom.namespaced))
+}
+
+/// What can be listed in groups that are not Kubernetes' own, in the best version of each.
+fn served(discovery: Option<&Discovery>) -> Vec<Custom> {
+    let Some(discovery) = discovery else {
         return Vec::new();
     };
     let mut best: BTreeMap<String, Custom> = BTreeMap::new();
@@ -161,11 +180,7 @@ fn discovered(work: &Work) -> Vec<Custom> {
         }
         for resource in &list.resources {
             let lists = resource.verbs.iter().any(|verb| verb == "list");
-            let may = work
-                .namespaces
-                .iter()
-                .any(|namespace| work.may_list(namespace, group, &resource.name));
-            if lists && may && !resource.name.contains('/') {
+            if lists && !resource.name.contains('/') {
                 let name = format!("{}.{group}", resource.name);
                 best.entry(name.clone()).or_insert_with(|| Custom {
                     name,

@@ -1,6 +1,7 @@
 //! `clusterResources`: the objects of a cluster, as bytes, by discovered group and version.
 
 mod custom;
+mod foresee;
 mod kinds;
 mod lists;
 mod secrets;
@@ -26,6 +27,7 @@ use crate::cluster::{Cluster, Discovery};
 use crate::collector::{
     CollectError, Collector, CollectorKind, Context, Output, Permission, Scope, locked,
 };
+use crate::foresight::Expected;
 use crate::pod_log::LoggedPod;
 use kinds::{CLUSTER_WIDE, DEFINITIONS, Kind, NAMESPACED, NAMESPACES, group};
 use work::{Reach, Work};
@@ -174,6 +176,10 @@ impl Collector for Named {
 
     fn files(&self, _namespace: Option<&str>) -> Vec<String> {
         vec!["cluster-resources/**".to_owned()]
+    }
+
+    async fn foresee(&self, context: &Context) -> Vec<Expected> {
+        foresee::foresee(&self.config, context).await
     }
 
     /// A large cluster behind a slow line takes its time; the run's deadline ends it where there is one.

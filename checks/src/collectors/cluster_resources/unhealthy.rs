@@ -3,10 +3,15 @@
 use futures::TryStreamExt;
 
 use crate::collector::{CollectError, Context, Output};
-use crate::pod_log::{self, Log, LoggedPod};
+use crate::pod_log::{self, Extent, Log, LoggedPod, Window};
 
 /// The lines and bytes that troubleshoot takes of each.
-const EXTENT: [(&str, &str); 2] = [("tailLines", "500"), ("limitBytes", "5000000")];
+const EXTENT: Extent = Extent {
+    window: Window::Lines(500),
+    bytes: Some(5_000_000),
+    time: None,
+    timestamps: false,
+};
 
 /// All that may be written here.
 pub(super) fn files() -> String {
@@ -18,7 +23,6 @@ pub(super) async fn collect(
     output: &Output,
     pods: Vec<LoggedPod>,
 ) -> Result<(), CollectError> {
-    let extent = &EXTENT.map(|(key, value)| (key, value.to_owned()));
     // A pod's containers one after the other, several pods at once.
     futures::stream::iter(pods.into_iter().map(Ok::<_, CollectError>))
         .try_for_each_concurrent(pod_log::AT_ONCE, |pod| async move {
@@ -28,7 +32,7 @@ pub(super) async fn collect(
                     output,
                     pod: &pod,
                     container: &container.name,
-                    extent,
+                    extent: &EXTENT,
                 };
                 // What a `logs` collector got before, with limits of its own, stays as it is.
                 note(&log, log.copy(false, None).await?)?;

@@ -5,9 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bundle::BundlePath;
 use bundle::collected::postgres::Password;
-use bundle::collected::registry::{
-    Credential as Told, Failure, Image, Push, Reachability, Reason, Stage,
-};
+use bundle::collected::registry::{Credential as Told, Failure, Image, Reachability, Reason};
 use futures::{FutureExt, StreamExt, stream};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -18,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::agent::{From, Place};
 use crate::collector::{
     CollectError, Collector, CollectorKind, Conduct, Context, Meta, Output, Permission, Scope,
-    Writes, locked,
+    locked,
 };
 
 mod challenge;
@@ -44,6 +42,7 @@ use bundle::collected::registry::Tls as Facts;
 use client::{Limits, Registries};
 use image::Walk;
 use proxy::{Proxies, ProxyConfig};
+use push::Pushing;
 use resolve::{Resolved, SecretName, Workloads};
 use tls::Trust;
 
@@ -73,7 +72,7 @@ Images are those of the spec, of `imageFiles` (one a line) and of `workloads`, t
 kubelet does. What plug-ins on nodes give (credential providers) cannot be seen. Platforms are those of the
 cluster's nodes, or `platforms`; layers of others are not asked for.
 
-Mirrors: OpenShift's sets, `mirrors.given`, and with `thisMachine` what this machine has for containerd (`hosts.toml`), CRI-O
+Mirrors: OpenShift's sets, `mirrors.given`, `mirrors.folders` with containerd's `hosts.toml`, and with `thisMachine` what this machine has for containerd (`hosts.toml`), CRI-O
 (`registries.conf`), K3s and RKE2. Proxies are those of this process' environment, or `proxy`; none is used for this machine
 itself. Authorities are the system's (`SSL_CERT_FILE`) and `tls`. No credential follows a redirect to another
 server.
@@ -215,6 +214,8 @@ struct TlsConfig {
 struct MirrorConfig {
     /// Mirrors that stand here.
     given: Vec<mirrors::Given>,
+    /// Folders of this machine with containerd's `<registry>/hosts.toml`, as its `config_path` names them.
+    folders: Vec<String>,
     /// Whether this machine's containerd, CRI-O, K3s and RKE2 are asked, as on a node.
     this_machine: bool,
     /// Whether `OpenShift`'s sets of mirrors are read.
@@ -225,6 +226,7 @@ impl Default for MirrorConfig {
     fn default() -> Self {
         Self {
             given: Vec::new(),
+            folders: Vec::new(),
             this_machine: false,
             cluster: true,
         }
@@ -360,17 +362,26 @@ impl Named {
             !self.config.tls.skip_verify,
         );
         let trust = Arc::new(trust.map_err(|text| CollectError::Failed(format!("tls: {text}")))?);
-        let per_server = match self.config.requests_per_server {
-            0 => PER_SERVER,
-            some => some,
+        let registries = || {
+            let limits = Limits {
+                step: STEP.min(self.timeout),
+                end,
+                all: REQUESTS,
+                per_server: match self.config.requests_per_server {
+                    0 => PER_SERVER,
+                    some => some,
+                },
+            };
+            Registries::new(limits, Proxies::new(&self.config.proxy))
         };
-        let limits = Limits {
-            step: STEP.min(self.timeout),
-            end,
-            all: REQUESTS,
-            per_server,
+        let pushing = Pushing {
+            registries: registries(),
+            credentials: resolved.credentials.clone(),
+            trust: Arc::clone(&trust),
+            in_clear: self.config.plain_http.clone(),
+            repositories: resolved.pushes.clone(),
         };
-        let registries = Registries::new(limits, Proxies::new(&self.config.proxy));
+        let registries = registries();
         let walk = Walk {
             rules: &resolved.rules,
             platforms: &resolved.platforms,
@@ -378,7 +389,9 @@ impl Named {
             ..Walk::new(&registries, &resolved.credentials, trust)
         };
         let images = images(&walk, &resolved.images, end, self.timeout).await;
-        let pushes = pushes(&walk, &resolved.pushes, context, end).await;
+        let pushed = pushing.run(context, end).await;
+        let mut requests = registries.counts.told();
+        requests.all += pushed.requests;
         let outcomes = locked(&walk.outcomes).clone();
         Ok(Reachability {
             from: String::new(),
@@ -388,8 +401,8 @@ impl Named {
             images,
             credentials: told(resolved, context, &outcomes),
             mirrors: resolved.rules.iter().map(mirrors::Rule::told).collect(),
-            pushes,
-            requests: registries.counts.told(),
+            pushes: pushed.pushes,
+            requests,
             unread: resolved.unread.clone(),
         })
     }
@@ -426,44 +439,6 @@ async fn images(
     found
         .map(|(image, asked)| image.unwrap_or_else(|| late(asked)))
         .collect()
-}
-
-/// Starts uploads and cancels them, one after the other.
-async fn pushes(
-    walk: &Walk<'_>,
-    asked: &[image::Asked],
-    context: &Context,
-    end: Instant,
-) -> Vec<Push> {
-    let mut pushes = Vec::new();
-    for asked in asked {
-        let mut push = Push {
-            repository: asked.image.clone(),
-            ..Push::default()
-        };
-        let failure = if context.writes == Writes::Allowed {
-            match timeout_at(end, walk.push(asked, &mut push)).await {
-                Ok(result) => result.err(),
-                Err(_) => Some(Failure {
-                    reason: Reason::Deadline,
-                    stage: Stage::Push,
-                    message: "the time was over before an upload was started and cancelled"
-                        .to_owned(),
-                    ..Failure::default()
-                }),
-            }
-        } else {
-            Some(Failure {
-                reason: Reason::WritesNotAllowed,
-                stage: Stage::Push,
-                message: "writes not allowed: the run has no --allow-writes".to_owned(),
-                ..Failure::default()
-            })
-        };
-        push.failure = failure;
-        pushes.push(push);
-    }
-    pushes
 }
 
 /// What may be told of credentials.

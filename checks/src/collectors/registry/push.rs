@@ -1,14 +1,116 @@
 //! Whether an upload may be started, which nothing else proves. It is cancelled at once.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bundle::collected::registry::{Failure, Push, Reason, Stage};
+use futures::FutureExt as _;
 use http::Method;
 use http::header::LOCATION;
 use reqwest::Url;
+use tokio::time::{Instant, timeout_at};
 
-use super::client::{Answer, Kind};
+use super::client::{Answer, Kind, Registries};
+use super::credentials::Credential;
 use super::errors;
+use super::image::{Asked, Walk};
 use super::link::shown;
 use super::repository::{Repository, Wanted};
+use super::tls::Trust;
+use crate::collector::{Context, Writes};
+
+/// Uploads to be started, with all that they need of their own: what was begun is ended even where the collector is cut.
+pub(super) struct Pushing {
+    pub(super) registries: Registries,
+    pub(super) credentials: Vec<Credential>,
+    pub(super) trust: Arc<Trust>,
+    pub(super) in_clear: Vec<String>,
+    pub(super) repositories: Vec<Asked>,
+}
+
+/// What became of them.
+#[derive(Clone, Default)]
+pub(super) struct Pushed {
+    pub(super) pushes: Vec<Push>,
+    /// Requests made.
+    pub(super) requests: u64,
+}
+
+impl Pushing {
+    /// Starts each upload and cancels it, one after the other, if whoever started the run allows it.
+    pub(super) async fn run(self, context: &Context, end: Instant) -> Pushed {
+        let names: Vec<String> = self
+            .repositories
+            .iter()
+            .map(|it| it.image.clone())
+            .collect();
+        let without = |reason, message: &str| Pushed {
+            pushes: names
+                .iter()
+                .map(|name| refused_push(name, reason, message))
+                .collect(),
+            requests: 0,
+        };
+        if names.is_empty() {
+            return Pushed::default();
+        }
+        if context.writes != Writes::Allowed {
+            let text = "writes not allowed: the run has no --allow-writes";
+            return without(Reason::WritesNotAllowed, text);
+        }
+        let stopped = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&stopped);
+        let work = tokio::spawn(self.all(stopped)).map(Result::ok).shared();
+        let rest = work.clone();
+        context.at_end(async move {
+            stop.store(true, Ordering::Relaxed);
+            rest.await;
+        });
+        match timeout_at(end, work).await {
+            Ok(Some(pushed)) => pushed,
+            _ => without(
+                Reason::Deadline,
+                "the time was over before an upload was started and cancelled",
+            ),
+        }
+    }
+
+    async fn all(self, stopped: Arc<AtomicBool>) -> Pushed {
+        let walk = Walk {
+            in_clear: &self.in_clear,
+            ..Walk::new(&self.registries, &self.credentials, Arc::clone(&self.trust))
+        };
+        let mut pushes = Vec::new();
+        for asked in &self.repositories {
+            if stopped.load(Ordering::Relaxed) {
+                break;
+            }
+            let mut told = Push {
+                repository: asked.image.clone(),
+                ..Push::default()
+            };
+            told.failure = walk.push(asked, &mut told).await.err();
+            pushes.push(told);
+        }
+        Pushed {
+            pushes,
+            requests: self.registries.counts.told().all,
+        }
+    }
+}
+
+fn refused_push(repository: &str, reason: Reason, message: &str) -> Push {
+    Push {
+        repository: repository.to_owned(),
+        failure: Some(Failure {
+            reason,
+            stage: Stage::Push,
+            message: message.to_owned(),
+            ..Failure::default()
+        }),
+        ..Push::default()
+    }
+}
 
 /// Starts an upload and cancels it.
 pub(super) async fn push(repository: &Repository<'_>, push: &mut Push) -> Result<(), Failure> {

@@ -15,7 +15,7 @@ use syntax::image::ImageReference;
 
 use super::credentials::{Credential, Entries, docker_cfg, docker_config};
 use super::image::Asked;
-use super::mirrors::{Rule, of_cluster, of_machine};
+use super::mirrors::{Places, Rule, of_cluster, of_machine};
 use super::{Registry, TlsConfig};
 use crate::cluster::segment;
 use crate::collector::{CollectError, Context, Permission};
@@ -494,14 +494,18 @@ impl Resolving<'_> {
     async fn mirrors(&mut self, config: &Registry) {
         let given = config.mirrors.given.iter().map(super::mirrors::Given::rule);
         self.resolved.rules.extend(given);
-        if config.mirrors.this_machine {
+        if config.mirrors.this_machine || !config.mirrors.folders.is_empty() {
             let parsed = self
                 .by_name
                 .keys()
                 .filter_map(|image| ImageReference::parse(image).ok());
             let registries: BTreeSet<String> = parsed.map(|it| it.host).collect();
             let host = &self.context.host;
-            let rules = of_machine(host, &registries, &mut self.resolved.unread).await;
+            let places = Places {
+                folders: &config.mirrors.folders,
+                this_machine: config.mirrors.this_machine,
+            };
+            let rules = of_machine(host, places, &registries, &mut self.resolved.unread).await;
             self.resolved.rules.extend(rules);
         }
         if config.mirrors.cluster

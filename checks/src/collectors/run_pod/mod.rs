@@ -220,6 +220,17 @@ impl Collector for Named {
         required
     }
 
+    fn images(&self, _context: &Context) -> Vec<String> {
+        let lists = ["initContainers", "containers"].map(|list| self.config.pod_spec.get(list));
+        let containers = lists
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_array)
+            .flatten();
+        let images = containers.filter_map(|container| container["image"].as_str());
+        images.map(str::to_owned).collect()
+    }
+
     fn files(&self, _namespace: Option<&str>) -> Vec<String> {
         let logs = self
             .containers

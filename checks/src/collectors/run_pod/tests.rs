@@ -176,7 +176,21 @@ async fn a_pod_is_created_followed_described_and_removed() {
     let created = seen
         .iter()
         .find(|seen| seen.method == "POST" && !seen.path.ends_with("reviews"));
-    let created: Value = serde_json::from_str(&created.unwrap().body).unwrap();
+    let mut created: Value = serde_json::from_str(&created.unwrap().body).unwrap();
+    let annotations = created["metadata"]["annotations"].as_object_mut().unwrap();
+    let ends_by = annotations.remove("assay-ends-by").unwrap();
+    assert!(
+        ends_by
+            .as_str()
+            .unwrap()
+            .parse::<jiff::Timestamp>()
+            .unwrap()
+            > jiff::Timestamp::now()
+    );
+    assert_eq!(
+        annotations.remove("assay-machine").unwrap(),
+        crate::leftovers::machine()
+    );
     let expected = json!({"name": "probe", "namespace": "shop", "annotations": {"a": "b"},
         "labels": {"troubleshoot-role": "run-collector", "assay-run-id": "test"}});
     assert_eq!(created["metadata"], expected);

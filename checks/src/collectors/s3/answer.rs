@@ -120,7 +120,7 @@ impl Exchange {
             Err(broken) => {
                 failure.reason = broken.reason;
                 let message = format!("{}: {}", failure.request, broken.text);
-                return (failure, message);
+                return (Box::new(failure), message);
             }
         };
         failure.status = Some(answer.status);
@@ -133,7 +133,7 @@ impl Exchange {
             let (reason, said) = answer.without_code();
             failure.reason = reason;
             let message = format!("{}: {} {said}", failure.request, answer.status);
-            return (failure, message.trim_end().to_owned());
+            return (Box::new(failure), message.trim_end().to_owned());
         };
         failure.code = plain(&body.code);
         if !body.region.is_empty() {
@@ -145,7 +145,7 @@ impl Exchange {
         if failure.reason != Reason::Signature {
             message = format!("{message}: {}", one_line(&body.message));
         }
-        (failure, message)
+        (Box::new(failure), message)
     }
 
     /// The path, without a query: it may be a presigned one.
@@ -185,11 +185,13 @@ fn reason(status: u16, body: &ErrorBody) -> Reason {
         "InvalidRequest" | "InvalidArgument" if message.contains("aws4-hmac-sha256") => {
             return Reason::SignatureV4Required;
         }
-        "AuthorizationHeaderMalformed" | "AuthorizationQueryParametersError" => {
-            // About the region where it names one, or says so.
-            if body.region.is_empty() && !message.contains("region") && !message.contains("scope") {
-                return Reason::SignatureV4Refused;
-            }
+        // About the region where it names one, or says so.
+        "AuthorizationHeaderMalformed" | "AuthorizationQueryParametersError"
+            if body.region.is_empty()
+                && !message.contains("region")
+                && !message.contains("scope") =>
+        {
+            return Reason::SignatureV4Refused;
         }
         "InvalidArgument" if message.contains("authorization") => {
             return Reason::SignatureV4Refused;
@@ -251,9 +253,8 @@ impl Answer {
         };
         match known {
             // A page that says so is not the object storage's word.
-            Some((301 | 307 | 403 | 404, _)) if self.is_page() => (Reason::NotS3, said),
+            None | Some((301 | 307 | 403 | 404, _)) if self.is_page() => (Reason::NotS3, said),
             Some((_, reason)) => (*reason, said),
-            None if self.is_page() => (Reason::NotS3, said),
             None => (Reason::Other, said),
         }
     }

@@ -120,11 +120,12 @@ impl Canonical {
     /// As the text that is signed.
     #[cfg(test)]
     pub(super) fn text(&self) -> String {
-        let headers: String = self
+        let headers = self
             .headers
             .iter()
-            .map(|(name, value)| format!("{name}:{value}\n"))
-            .collect();
+            .fold(String::new(), |text, (name, value)| {
+                text + name + ":" + value + "\n"
+            });
         format!(
             "{}\n{}\n{}\n{headers}\n{}\n{}",
             self.method,

@@ -42,7 +42,7 @@ pub(super) fn at_end(
         let written = within(&probe, &folders, AT_END).await;
         if let Some(what) = left(&written) {
             let detail = format!(
-                "in bucket {}: {what}; remove it by assay collect --allow-writes --cleanup with the same spec",
+                "in bucket {}: {what}; remove it by the same command with --allow-writes --cleanup",
                 probe.settings.bucket
             );
             output.gap(file, GapReason::Failed, detail);

@@ -230,7 +230,7 @@ impl<'a> Experiments<'a> {
 fn host(sent: &Sent) -> String {
     let header = sent.headers.get(http::header::HOST);
     let header = header.and_then(|it| it.to_str().ok());
-    let authority = || sent.uri.authority().map(|it| it.as_str());
+    let authority = || sent.uri.authority().map(http::uri::Authority::as_str);
     header.or_else(authority).unwrap_or_default().to_owned()
 }
 

@@ -65,11 +65,12 @@ pub(in crate::collectors) async fn ask(
     report.target.source.clone_from(&source);
     let prepared = s3.config.wanted.settings().and_then(|settings| {
         if is_metadata(settings.endpoint.host_str().unwrap_or_default()) {
-            let text = "the endpoint is a link-local address, where clouds keep machines' credentials";
+            let text =
+                "the endpoint is a link-local address, where clouds keep machines' credentials";
             return Err(failure(Reason::BadSetting, text));
         }
         report.target = settings.target(source, &context.salt);
-        Probe::new(settings, STEP, context)
+        Probe::new(settings, "", STEP, context)
     });
     match prepared {
         Err(problem) => report.steps.push(failed(Link::Configuration, problem)),
@@ -77,7 +78,9 @@ pub(in crate::collectors) async fn ask(
             if timeout(limit, probe.read(&mut report)).await.is_err() {
                 let text = format!("not everything was answered within {} s", limit.as_secs());
                 let next = s3.links(&report).into_iter().next().unwrap_or(Link::Other);
-                report.steps.push(failed(next, failure(Reason::Deadline, text)));
+                report
+                    .steps
+                    .push(failed(next, failure(Reason::Deadline, text)));
             }
         }
     }

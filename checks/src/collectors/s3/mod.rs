@@ -261,7 +261,7 @@ impl S3 {
             Link::Configuration,
             format!("keys from {}", self.source()),
         ));
-        let probe = Probe::new(settings, STEP, context)?;
+        let probe = Probe::new(settings, &self.name, STEP, context)?;
         if context.writes == Writes::CleanUp {
             report.cleanup = Some(
                 cleanup::of_earlier_runs(
@@ -356,7 +356,7 @@ impl S3 {
                     link,
                     outcome: Outcome::Skipped,
                     message: "writes not allowed".to_owned(),
-                    failure: Some(settings::failure(Reason::WritesNotAllowed, "").0),
+                    failure: Some(*settings::failure(Reason::WritesNotAllowed, "").0),
                 }
             } else {
                 Step {

@@ -11,12 +11,12 @@ use aws_sdk_s3::config::{
     BehaviorVersion, Config, Region, RequestChecksumCalculation, StalledStreamProtectionConfig,
 };
 use aws_smithy_async::time::TimeSource;
-use bundle::collected::s3::{Failure, Reason, Style, Way};
+use bundle::collected::s3::{Reason, Style, Way};
 use reqwest::Url;
 
 use super::cleanup::IsClean;
 use super::settings::{Failed, Keys, Settings, failure, shown};
-use super::signing::Draft;
+use super::signing::{Draft, sha256};
 use super::tls::Tls;
 use super::wire::{Broken, Exchange, Sent, Wire};
 use crate::clock::Clock;
@@ -31,14 +31,15 @@ pub(super) struct Probe {
     pub(super) wire: Wire,
     pub(super) clock: Clock,
     pub(super) step: Duration,
-    pub(super) run_id: String,
+    /// `.preflight-<run id>/<digits>/`: others of the same run may write beside it.
+    pub(super) own: String,
     pub(super) is_clean: IsClean,
 }
 
 /// Why an operation failed, with the exchange where there was one.
 pub(super) struct Refused {
     pub(super) failed: Failed,
-    pub(super) exchange: Option<Exchange>,
+    pub(super) exchange: Option<Box<Exchange>>,
 }
 
 /// When SDKs send a checksum that they need not.
@@ -60,19 +61,22 @@ impl Probe {
     /// Prepares. Nothing is asked yet.
     pub(super) fn new(
         settings: Settings,
+        name: &str,
         step: Duration,
         context: &Context,
     ) -> Result<Self, Failed> {
         let bad = |text: String| failure(Reason::BadSetting, text);
         let tls = Tls::new(&settings.authorities, settings.skip_verify).map_err(bad)?;
         let wire = Wire::new(&tls, settings.proxy.as_ref(), step, context.clock).map_err(bad)?;
+        let whose = format!("{name}\n{}\n{}", settings.endpoint, settings.bucket);
+        let digits = sha256(whose.as_bytes());
         Ok(Self {
             settings,
             tls,
             wire,
             clock: context.clock,
             step,
-            run_id: context.run_id.clone(),
+            own: format!(".preflight-{}/{}/", context.run_id, &digits[..8]),
             is_clean: IsClean::default(),
         })
     }
@@ -154,18 +158,10 @@ impl Probe {
             };
             failure(reason, text)
         });
-        Err(Refused { failed, exchange })
-    }
-
-    /// What became of a request by hand.
-    pub(super) fn asked(&self, exchange: Exchange) -> Result<Exchange, Refused> {
-        match exchange.problem() {
-            None => Ok(exchange),
-            Some(failed) => Err(Refused {
-                failed,
-                exchange: Some(exchange),
-            }),
-        }
+        Err(Refused {
+            failed,
+            exchange: exchange.map(Box::new),
+        })
     }
 
     /// A text of others' making, without what it may quote of the credentials.
@@ -184,7 +180,7 @@ impl Probe {
 
     /// Below which this run writes, with a slash at its end.
     pub(super) fn folder(&self) -> String {
-        self.below(&format!(".preflight-{}/", self.run_id))
+        self.below(&self.own)
     }
 
     /// A key below the prefix.
@@ -213,16 +209,23 @@ impl Probe {
     }
 }
 
+impl Exchange {
+    /// Itself where it is answered with success.
+    pub(super) fn succeeded(self) -> Result<Self, Refused> {
+        match self.problem() {
+            None => Ok(self),
+            Some(failed) => Err(Refused {
+                failed,
+                exchange: Some(Box::new(self)),
+            }),
+        }
+    }
+}
+
 /// A failure that no exchange tells.
 pub(super) fn other(reason: Reason, message: impl Into<String>) -> Refused {
     Refused {
-        failed: (
-            Failure {
-                reason,
-                ..Failure::default()
-            },
-            message.into(),
-        ),
+        failed: failure(reason, message),
         exchange: None,
     }
 }

@@ -265,7 +265,7 @@ pub(super) fn failed(link: Link, (failure, message): Failed) -> Step {
         link,
         outcome: Outcome::Failed,
         message,
-        failure: Some(failure),
+        failure: Some(*failure),
     }
 }
 

@@ -75,12 +75,9 @@ impl Probe {
             .ask(&Draft::list(&self.settings, &self.prefix()), Way::Anonymous)
             .await;
         report.accepts.push(accepted(Way::Anonymous, &exchange));
-        let answer = match &exchange.answer {
-            Ok(answer) => answer,
-            Err(_) => {
-                report.steps.push(failed(Link::Http, exchange.failed()));
-                return false;
-            }
+        let Ok(answer) = &exchange.answer else {
+            report.steps.push(failed(Link::Http, exchange.failed()));
+            return false;
         };
         let text = |name| {
             let value = answer.headers.get(name);
@@ -220,28 +217,28 @@ impl Probe {
         if self.settings.keys.is_none() {
             let draft = Draft::list(&self.settings, &self.prefix());
             let exchange = self.ask(&draft, Way::Anonymous).await;
-            return self.asked(exchange).map(drop);
+            return exchange.succeeded().map(drop);
         }
         let sdk = self.sdk(Checksums::Always);
         let answered = sdk.head_bucket().bucket(&self.settings.bucket).send().await;
-        let exchange = match self.told(answered) {
-            Ok(_) => return Ok(()),
-            Err(refused) => refused,
+        let Err(refused) = self.told(answered) else {
+            return Ok(());
         };
-        let Some(heard) = &exchange.exchange else {
-            return Err(exchange);
-        };
-        if heard.answer.is_err() {
-            return Err(exchange);
+        let is_heard = refused
+            .exchange
+            .as_ref()
+            .is_some_and(|it| it.answer.is_ok());
+        if !is_heard {
+            return Err(refused);
         }
         let draft = Draft::list(&self.settings, "");
         let again = self.ask(&draft, Way::V4Header).await;
         match again.problem() {
             // The list is let through, and HEAD is not: what was refused is HEAD itself.
-            None => Err(exchange),
+            None => Err(refused),
             Some(failed) => Err(Refused {
                 failed,
-                exchange: Some(again),
+                exchange: Some(Box::new(again)),
             }),
         }
     }
@@ -257,7 +254,9 @@ impl Probe {
             report.accepts.push(accepted(way, &exchange));
         }
         // Who is let in by version 4 and denied by version 2 is not recognised by it.
-        let is_known = |it: &Accepted| [Way::V4Header, Way::V4Presigned].contains(&it.way) && it.accepted == Some(true);
+        let is_known = |it: &Accepted| {
+            [Way::V4Header, Way::V4Presigned].contains(&it.way) && it.accepted == Some(true)
+        };
         if report.accepts.iter().any(is_known) {
             for it in &mut report.accepts {
                 if it.accepted.is_none() && it.answer.ends_with(" AccessDenied") {
@@ -304,13 +303,13 @@ impl Probe {
         let answered = sdk.get_bucket_versioning().bucket(bucket).send().await;
         match self.told(answered) {
             Ok(found) => {
-                keeping.versioning = match found.status() {
+                let status = match found.status() {
                     Some(BucketVersioningStatus::Enabled) => "Enabled",
                     Some(BucketVersioningStatus::Suspended) => "Suspended",
                     Some(_) => "",
                     None => "Disabled",
-                }
-                .to_owned();
+                };
+                status.clone_into(&mut keeping.versioning);
             }
             Err(refused) => keeping
                 .unread
@@ -438,7 +437,7 @@ impl Probe {
                     refused.push(what);
                     first.get_or_insert(Refused {
                         failed: (failure, message),
-                        exchange: Some(exchange),
+                        exchange: Some(Box::new(exchange)),
                     });
                 }
                 // 404 without a code.
@@ -447,7 +446,7 @@ impl Probe {
                 _ => {
                     first.get_or_insert(Refused {
                         failed: (failure, message),
-                        exchange: Some(exchange),
+                        exchange: Some(Box::new(exchange)),
                     });
                 }
             }
@@ -484,7 +483,7 @@ impl Probe {
         let mut draft = Draft::get(&self.settings, &key, Vec::new());
         draft.headers.push(("range", "bytes=0-0".to_owned()));
         let exchange = self.ask(&draft, Way::V4Header).await;
-        let step = match self.asked(exchange) {
+        let step = match exchange.succeeded() {
             Ok(exchange) if exchange.status() == 206 => {
                 passed(Link::Range, "one byte of an object is read")
             }
@@ -511,7 +510,7 @@ impl Probe {
         for prefix in prefixes.iter().take(FOREIGN) {
             let folder = format!("{}/", prefix.trim_matches('/'));
             let list = Draft::list(&self.settings, &folder);
-            let key = format!("{folder}.preflight-{}", self.run_id);
+            let key = format!("{folder}{}absent", self.own);
             let read = Draft::get(&self.settings, &key, Vec::new());
             for (operation, draft) in [("list", list), ("read", read)] {
                 let exchange = self.ask(&draft, Way::V4Header).await;

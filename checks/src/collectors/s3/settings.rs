@@ -147,16 +147,16 @@ pub(super) struct Settings {
     pub(super) oddities: Vec<String>,
 }
 
-pub(super) fn failure(reason: Reason, message: impl Into<String>) -> (Failure, String) {
+pub(super) fn failure(reason: Reason, message: impl Into<String>) -> Failed {
     let failure = Failure {
         reason,
         ..Failure::default()
     };
-    (failure, message.into())
+    (Box::new(failure), message.into())
 }
 
 /// A failure and what is to be said of it.
-pub(super) type Failed = (Failure, String);
+pub(super) type Failed = (Box<Failure>, String);
 
 impl Wanted {
     /// What cannot be right whatever the cluster says: the path of the field and the problem.

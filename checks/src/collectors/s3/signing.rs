@@ -1,6 +1,7 @@
 //! Requests made by hand: where an SDK hides what must be seen. Signed in each of the ways that S3 knows.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
@@ -352,7 +353,12 @@ fn chunked(body: &[u8], seed: &str, secret: &str, region: &str, now: Timestamp) 
 pub(super) fn sha256(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
     let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::with_capacity(64);
+    for byte in digest {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 fn hmac_sha1(secret: &str, text: &str) -> String {
@@ -374,7 +380,8 @@ pub(super) fn encoded(text: &str, keeps_slashes: bool) -> String {
         if is_kept {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            // Writing to a string does not fail.
+            let _ = write!(encoded, "%{byte:02X}");
         }
     }
     encoded

@@ -161,7 +161,7 @@ impl S3Status {
                 format!("{field}: {text}"),
             ));
         }
-        let probe = Probe::new(wanted.settings()?, LIMIT, context)?;
+        let probe = Probe::new(wanted.settings()?, &self.name, LIMIT, context)?;
         let head = probe.head().await;
         head.map_err(|refused| (refused.failed.0, probe.scrubbed(&refused.failed.1)))
     }

@@ -43,7 +43,10 @@ fn draft(key: &str, prefix: &str, style: Style, payload: Payload) -> Draft {
 
 /// The signature in a request.
 fn signature(sent: &Sent) -> Option<String> {
-    let header = sent.headers.get("authorization").and_then(|it| it.to_str().ok());
+    let header = sent
+        .headers
+        .get("authorization")
+        .and_then(|it| it.to_str().ok());
     let header = header.and_then(|it| it.split("Signature=").nth(1));
     let query = || sent.uri.query()?.split("X-Amz-Signature=").nth(1);
     Some(header.or_else(query)?.split('&').next()?.to_owned())
@@ -107,7 +110,12 @@ fn an_error_of_s3_is_told_from_pages() {
     let error = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>NoSuchBucket</Code><Message>a &amp; b</Message></Error>";
     assert_eq!(code(error), Some("NoSuchBucket".to_owned()));
     assert_eq!(code("<Error><Code>X</Code>"), None);
-    for page in ["", "<html><Error><Code>X</Code></Error></html>", "<Error/>", "{\"Error\": 1}"] {
+    for page in [
+        "",
+        "<html><Error><Code>X</Code></Error></html>",
+        "<Error/>",
+        "{\"Error\": 1}",
+    ] {
         assert_eq!(code(page), None, "{page}");
     }
 }
@@ -116,7 +124,9 @@ fn an_error_of_s3_is_told_from_pages() {
 fn refusal(code: &str, status: u16) -> Reply {
     Reply::xml(
         status,
-        &format!("<Error><Code>{code}</Code><Message>no</Message><AWSAccessKeyId>{ACCESS_KEY}</AWSAccessKeyId></Error>"),
+        &format!(
+            "<Error><Code>{code}</Code><Message>no</Message><AWSAccessKeyId>{ACCESS_KEY}</AWSAccessKeyId></Error>"
+        ),
     )
 }
 
@@ -140,7 +150,10 @@ async fn asked(config: &Value, context: &Context) -> Value {
 
 fn step<'a>(report: &'a Value, link: &str) -> &'a Value {
     let steps = report["steps"].as_array().expect("steps");
-    steps.iter().find(|step| step["link"] == link).expect("the link")
+    steps
+        .iter()
+        .find(|step| step["link"] == link)
+        .expect("the link")
 }
 
 #[tokio::test]
@@ -160,8 +173,14 @@ async fn codes_become_reasons_and_the_rest_is_not_reached() {
         let step = step(&report, link);
         assert_eq!(step["failure"]["reason"], reason, "{step:#}");
         let after = report["steps"].as_array().expect("steps").iter();
-        let after: Vec<_> = after.skip_while(|step| step["link"] != "bucket").skip(1).collect();
-        assert!(after.iter().all(|step| step["outcome"] == "notReached"), "{report:#}");
+        let after: Vec<_> = after
+            .skip_while(|step| step["link"] != "bucket")
+            .skip(1)
+            .collect();
+        assert!(
+            after.iter().all(|step| step["outcome"] == "notReached"),
+            "{report:#}"
+        );
     }
 }
 
@@ -176,7 +195,9 @@ async fn a_clock_that_is_wrong_is_measured() {
         } else {
             refusal("AccessDenied", 403)
         };
-        let date = Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let date = Timestamp::now()
+            .strftime("%a, %d %b %Y %H:%M:%S GMT")
+            .to_string();
         reply.header("date", &date)
     })
     .await;
@@ -193,12 +214,20 @@ async fn a_clock_that_is_wrong_is_measured() {
 /// An object storage with nothing in it that lets everybody write.
 fn storage(seen: &Seen) -> Reply {
     let has = |name: &str| seen.query.contains_key(name);
-    if seen.query.get("prefix").is_some_and(|prefix| prefix.starts_with("team-b")) || seen.path.contains("/team-b/") {
+    if seen
+        .query
+        .get("prefix")
+        .is_some_and(|prefix| prefix.starts_with("team-b"))
+        || seen.path.contains("/team-b/")
+    {
         return refusal("AccessDenied", 403);
     }
     match seen.method.as_str() {
         "HEAD" => Reply::xml(200, ""),
-        "GET" if has("list-type") => Reply::xml(200, "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"),
+        "GET" if has("list-type") => Reply::xml(
+            200,
+            "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>",
+        ),
         "GET" if seen.path == "/artifacts/" => Reply::xml(200, "<Empty/>"),
         "GET" => refusal("NoSuchKey", 404),
         _ => refusal("AccessDenied", 403),
@@ -209,16 +238,26 @@ fn storage(seen: &Seen) -> Reply {
 async fn without_both_consents_nothing_is_written() {
     for (writes, consent) in [(false, Writes::Allowed), (true, Writes::Refused)] {
         let server = Server::start(|seen| match seen.path.as_str() {
-            "/artifacts/" if seen.raw_query.contains("object-lock") => refusal("ObjectLockConfigurationNotFoundError", 404),
+            "/artifacts/" if seen.raw_query.contains("object-lock") => {
+                refusal("ObjectLockConfigurationNotFoundError", 404)
+            }
             _ => storage(seen),
         })
         .await;
         let mut config = config(&server);
         config["writes"] = writes.into();
-        let context = Context { writes: consent, ..server.context() };
+        let context = Context {
+            writes: consent,
+            ..server.context()
+        };
         let report = asked(&config, &context).await;
         let methods = server.seen();
-        assert!(methods.iter().all(|seen| ["GET", "HEAD"].contains(&seen.method.as_str())), "{methods:?}");
+        assert!(
+            methods
+                .iter()
+                .all(|seen| ["GET", "HEAD"].contains(&seen.method.as_str())),
+            "{methods:?}"
+        );
         let foreign = report["foreign"].as_array().expect("answers");
         assert!(foreign.iter().all(|it| it["denied"] == true), "{report:#}");
         if writes {
@@ -236,16 +275,25 @@ async fn object_lock_stops_before_anything_is_written() {
         "",
     ] {
         let server = Server::start(move |seen| match seen.path.as_str() {
-            "/artifacts/" if seen.raw_query.contains("object-lock") && lock.is_empty() => refusal("AccessDenied", 403),
+            "/artifacts/" if seen.raw_query.contains("object-lock") && lock.is_empty() => {
+                refusal("AccessDenied", 403)
+            }
             "/artifacts/" if seen.raw_query.contains("object-lock") => Reply::xml(200, lock),
             _ => storage(seen),
         })
         .await;
         let mut config = config(&server);
         config["writes"] = true.into();
-        let context = Context { writes: Writes::Allowed, ..server.context() };
+        let context = Context {
+            writes: Writes::Allowed,
+            ..server.context()
+        };
         let report = asked(&config, &context).await;
-        assert_eq!(step(&report, "put")["failure"]["reason"], "locked", "{report:#}");
+        assert_eq!(
+            step(&report, "put")["failure"]["reason"],
+            "locked",
+            "{report:#}"
+        );
         assert!(server.seen().iter().all(|seen| seen.method != "PUT"));
     }
 }
@@ -255,8 +303,16 @@ async fn what_cannot_be_right_is_refused_before_it_is_dialled() {
     let context = crate::testing::context(None);
     for (field, value, text) in [
         ("endpoint", json!("minio:9000"), "endpoint has no scheme"),
-        ("endpoint", json!("http://minio:9000/path"), "endpoint has a path"),
-        ("endpoint", json!("http://user:hunter2@minio:9000"), "endpoint has credentials in it"),
+        (
+            "endpoint",
+            json!("http://minio:9000/path"),
+            "endpoint has a path",
+        ),
+        (
+            "endpoint",
+            json!("http://user:hunter2@minio:9000"),
+            "endpoint has credentials in it",
+        ),
         ("proxy", json!("squid:3128"), "proxy has no scheme"),
         ("tls", json!({"cacert": "nothing"}), "no PEM certificate"),
     ] {
@@ -266,7 +322,9 @@ async fn what_cannot_be_right_is_refused_before_it_is_dialled() {
         });
         config[field] = value;
         let report = asked(&config, &context).await;
-        let last = report["steps"].as_array().and_then(|steps| steps.iter().find(|it| it["outcome"] == "failed"));
+        let last = report["steps"]
+            .as_array()
+            .and_then(|steps| steps.iter().find(|it| it["outcome"] == "failed"));
         let message = last.map_or("", |it| it["message"].as_str().unwrap_or_default());
         assert!(message.contains(text), "{report:#}");
         assert!(!report.to_string().contains("hunter2"));
@@ -292,5 +350,9 @@ async fn the_peers_file_has_the_peers_fields() {
     assert_eq!(status["isConnected"], false);
     assert_eq!(status["region"], "us-east-1");
     assert_eq!(status["error"], "GET /artifacts/: 403 AccessDenied: no");
-    assert_eq!(status.as_object().map(serde_json::Map::len), Some(5), "{status}");
+    assert_eq!(
+        status.as_object().map(serde_json::Map::len),
+        Some(5),
+        "{status}"
+    );
 }

@@ -1,7 +1,7 @@
 //! What applications do besides reading, each by itself, below a folder of this run.
 
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use bundle::collected::s3::{
     Foreign, Keeping, Link, Outcome, Reason, Report, Step, Way, Writes as Written,
 };
@@ -61,7 +61,7 @@ impl Probe {
                     link,
                     outcome: Outcome::Skipped,
                     message: reason.clone(),
-                    failure: Some(failure(Reason::Locked, "").0),
+                    failure: Some(*failure(Reason::Locked, "").0),
                 });
             }
             return;
@@ -122,7 +122,7 @@ impl Probe {
             payload,
             ..Draft::get(&self.settings, &self.key(name), Vec::new())
         };
-        self.asked(self.ask(&draft, Way::V4Header).await)?;
+        self.ask(&draft, Way::V4Header).await.succeeded()?;
         self.is_there(name).await?;
         Ok(match payload {
             Payload::Chunks => "1024 bytes are written in signed chunks".to_owned(),
@@ -151,7 +151,7 @@ impl Probe {
     /// Whether an object is as it was sent: a server that does not know chunks keeps their frames, too.
     async fn is_there(&self, name: &str) -> Result<(), Refused> {
         let draft = Draft::get(&self.settings, &self.key(name), Vec::new());
-        let exchange = self.asked(self.ask(&draft, Way::V4Header).await)?;
+        let exchange = self.ask(&draft, Way::V4Header).await.succeeded()?;
         let body = exchange.answer.map(|answer| answer.body);
         let body = body.unwrap_or_default();
         if body == content() {
@@ -170,7 +170,7 @@ impl Probe {
         self.is_there("signed").await?;
         let mut draft = Draft::get(&self.settings, &self.key("signed"), Vec::new());
         draft.headers.push(("range", "bytes=1000-1023".to_owned()));
-        let exchange = self.asked(self.ask(&draft, Way::V4Header).await)?;
+        let exchange = self.ask(&draft, Way::V4Header).await.succeeded()?;
         let status = exchange.status();
         let body = exchange
             .answer
@@ -189,7 +189,12 @@ impl Probe {
     async fn multipart(&self) -> Result<String, Refused> {
         let sdk = self.sdk(Checksums::Always);
         let (bucket, key) = (&self.settings.bucket, self.key("parts"));
-        let created = sdk.create_multipart_upload().bucket(bucket).key(&key);
+        // As the transfer managers of SDKs do it.
+        let created = sdk
+            .create_multipart_upload()
+            .bucket(bucket)
+            .key(&key)
+            .checksum_algorithm(ChecksumAlgorithm::Crc32);
         let created = self.told(created.send().await)?;
         let id = created.upload_id().unwrap_or_default();
         let mut parts = Vec::new();
@@ -200,6 +205,7 @@ impl Probe {
                 .key(&key)
                 .upload_id(id)
                 .part_number(number)
+                .checksum_algorithm(ChecksumAlgorithm::Crc32)
                 .body(ByteStream::from(body))
                 .send()
                 .await;
@@ -209,7 +215,6 @@ impl Probe {
                     .part_number(number)
                     .set_e_tag(uploaded.e_tag().map(str::to_owned))
                     .set_checksum_crc32(uploaded.checksum_crc32().map(str::to_owned))
-                    .set_checksum_crc64_nvme(uploaded.checksum_crc64_nvme().map(str::to_owned))
                     .build(),
             );
         }
@@ -236,7 +241,7 @@ impl Probe {
         let mut draft = Draft::get(&self.settings, &key, Vec::new());
         let range = format!("bytes={}-{}", PART - 4, PART + 3);
         draft.headers.push(("range", range));
-        let exchange = self.asked(self.ask(&draft, Way::V4Header).await)?;
+        let exchange = self.ask(&draft, Way::V4Header).await.succeeded()?;
         let body = exchange
             .answer
             .map(|answer| answer.body)
@@ -310,7 +315,7 @@ impl Probe {
 
     async fn presigned(&self) -> Result<String, Refused> {
         let draft = Draft::get(&self.settings, &self.key("signed"), Vec::new());
-        let exchange = self.asked(self.ask(&draft, Way::V4Presigned).await)?;
+        let exchange = self.ask(&draft, Way::V4Presigned).await.succeeded()?;
         let body = exchange
             .answer
             .map(|answer| answer.body)
@@ -361,7 +366,7 @@ impl Probe {
 pub(super) fn foreign_folders(probe: &Probe, prefixes: &[String]) -> Vec<String> {
     prefixes
         .iter()
-        .map(|prefix| format!("{}/.preflight-{}/", prefix.trim_matches('/'), probe.run_id))
+        .map(|prefix| format!("{}/{}", prefix.trim_matches('/'), probe.own))
         .collect()
 }
 

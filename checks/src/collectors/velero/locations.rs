@@ -7,8 +7,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bundle::BundlePath;
-use bundle::collected::velero::BackupStorageLocation;
 use bundle::collected::List;
+use bundle::collected::velero::BackupStorageLocation;
 use bundle::manifest::GapReason;
 
 use super::Velero;
@@ -82,9 +82,12 @@ impl Velero {
 fn settings(location: &BackupStorageLocation, secrets: &Secrets) -> Option<Location> {
     let spec = &location.spec;
     let setting = |name: &str| spec.config.get(name).cloned().unwrap_or_default();
-    let (secret, key) = spec.credential.as_ref().map_or((SECRET, KEY), |credential| {
-        (credential.name.as_str(), credential.key.as_str())
-    });
+    let (secret, key) = spec
+        .credential
+        .as_ref()
+        .map_or((SECRET, KEY), |credential| {
+            (credential.name.as_str(), credential.key.as_str())
+        });
     let file = secrets.get(secret)?.get(key)?;
     let profile = match setting("profile") {
         name if name.is_empty() => "default".to_owned(),
@@ -119,7 +122,8 @@ fn profile_values(text: &str, wanted: &str) -> Option<BTreeMap<String, String>> 
             if is_wanted {
                 values.get_or_insert_default();
             }
-        } else if is_wanted && !line.starts_with(['#', ';'])
+        } else if is_wanted
+            && !line.starts_with(['#', ';'])
             && let Some((name, value)) = line.split_once('=')
             && let Some(values) = &mut values
         {

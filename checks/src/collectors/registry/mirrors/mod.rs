@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use syntax::image::{ImageReference, server};
 
 pub(super) use parse::Given;
-pub(super) use read::{of_cluster, of_machine};
+pub(super) use read::{Places, of_cluster, of_machine};
 
 /// What stands in for a registry or a part of one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,7 +111,7 @@ pub(super) fn places(
                 stand.address, rule.source
             )
         }));
-        never_source |= rule.never_source && rule.mirrors.iter().any(|stand| suits(&stand));
+        never_source |= rule.never_source;
         fallback = fallback.or(rule.fallback.as_ref().map(|stand| (stand, *rule)));
     }
     if let Some((stand, rule)) = fallback {

@@ -34,9 +34,19 @@ const K3S: [&str; 2] = [
     "/etc/rancher/rke2/registries.yaml",
 ];
 
+/// Where to look.
+#[derive(Clone, Copy)]
+pub(in crate::collectors::registry) struct Places<'a> {
+    /// Folders of containerd's hosts, before all else.
+    pub(in crate::collectors::registry) folders: &'a [String],
+    /// Whether the places of programs are looked at.
+    pub(in crate::collectors::registry) this_machine: bool,
+}
+
 /// The rules of this machine for registries. What is not there is no problem, what cannot be read is told.
 pub(in crate::collectors::registry) async fn of_machine(
     host: &Host,
+    places: Places<'_>,
     registries: &BTreeSet<String>,
     unread: &mut Vec<Unread>,
 ) -> Vec<Rule> {
@@ -45,36 +55,13 @@ pub(in crate::collectors::registry) async fn of_machine(
         unread,
         rules: Vec::new(),
     };
-    for (config, default) in CONTAINERD {
-        let mut folders = vec![default.to_owned()];
-        if let Some(text) = machine.text(config).await {
-            match parse::containerd_config(&text) {
-                Ok((given, old)) => {
-                    if old {
-                        machine.tell(
-                            config,
-                            "its mirrors of the old form (registry.mirrors) are not read",
-                        );
-                    }
-                    if !given.is_empty() {
-                        folders = given;
-                    }
-                }
-                Err(problem) => machine.tell(config, &problem),
-            }
-        }
-        for folder in folders {
-            for registry in registries {
-                machine.hosts(&folder, registry).await;
-            }
+    for folder in places.folders {
+        for registry in registries {
+            machine.hosts(folder, registry).await;
         }
     }
-    machine.registries_conf().await;
-    for file in K3S {
-        if let Some(text) = machine.text(file).await {
-            let rules = parse::k3s_registries(file, &text);
-            machine.rules.extend(rules);
-        }
+    if places.this_machine {
+        machine.programs(registries).await;
     }
     let mut rules = machine.rules;
     for rule in &mut rules {
@@ -90,6 +77,41 @@ struct Machine<'a> {
 }
 
 impl Machine<'_> {
+    /// What containerd, CRI-O, K3s and RKE2 have.
+    async fn programs(&mut self, registries: &BTreeSet<String>) {
+        for (config, default) in CONTAINERD {
+            let mut folders = vec![default.to_owned()];
+            if let Some(text) = self.text(config).await {
+                match parse::containerd_config(&text) {
+                    Ok((given, old)) => {
+                        if old {
+                            self.tell(
+                                config,
+                                "its mirrors of the old form (registry.mirrors) are not read",
+                            );
+                        }
+                        if !given.is_empty() {
+                            folders = given;
+                        }
+                    }
+                    Err(problem) => self.tell(config, &problem),
+                }
+            }
+            for folder in folders {
+                for registry in registries {
+                    self.hosts(&folder, registry).await;
+                }
+            }
+        }
+        self.registries_conf().await;
+        for file in K3S {
+            if let Some(text) = self.text(file).await {
+                let rules = parse::k3s_registries(file, &text);
+                self.rules.extend(rules);
+            }
+        }
+    }
+
     /// A file's text, where there is one.
     async fn text(&mut self, path: &str) -> Option<String> {
         match self.host.file(path, LONGEST).await {

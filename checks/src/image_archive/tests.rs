@@ -167,21 +167,13 @@ fn names_that_lead_out_and_apple_double_are_no_content() {
     let layer = b"layer".to_vec();
     let name = format!("blobs/sha256/{}", hex(&layer));
     let apple = format!("blobs/sha256/._{}", hex(&layer));
-    let mut tar = tar_of(&[
-        (&name, layer),
-        (&apple, b"x".to_vec()),
-        ("../b", b"y".to_vec()),
-    ]);
-    // The builder refuses such a name; the header is written by hand.
-    if let Some(at) = tar.windows(4).position(|bytes| bytes == b"../b") {
-        assert!(at > 0);
-    } else {
-        let mut header = tar::Header::new_gnu();
-        header.as_old_mut().name[..4].copy_from_slice(b"../b");
-        header.set_size(0);
-        header.set_cksum();
-        tar.splice(0..0, header.as_bytes().iter().copied());
-    }
+    let mut tar = tar_of(&[(&name, layer), (&apple, b"x".to_vec())]);
+    // The builder refuses such a name; its header is written by hand.
+    let mut header = tar::Header::new_gnu();
+    header.as_old_mut().name[..4].copy_from_slice(b"../b");
+    header.set_size(0);
+    header.set_cksum();
+    tar.splice(0..0, header.as_bytes().iter().copied());
     let found = inventory(&tar);
     assert_eq!(found.apple_double, 1);
     assert_eq!(only_store(&found).blobs.len(), 1);

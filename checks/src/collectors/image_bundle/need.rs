@@ -23,6 +23,13 @@ const ARGUMENTS: &[&str] = &[
 /// How deep objects are looked into. The API server refuses deeper ones long before.
 const MAX_DEPTH: usize = 64;
 
+/// All charts of a platform, rendered into one file.
+const LIMITS: yaml::Limits = yaml::Limits {
+    bytes: 64 << 20,
+    nodes: 5_000_000,
+    depth: 100,
+};
+
 /// Whose manifests they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -34,10 +41,7 @@ pub(super) enum Kind {
 
 /// Adds what a file names.
 pub(super) fn add(need: &mut Need, file: &str, text: &str, kind: Kind) {
-    for (index, document) in yaml::documents(text, &yaml::Limits::default())
-        .into_iter()
-        .enumerate()
-    {
+    for (index, document) in yaml::documents(text, &LIMITS).into_iter().enumerate() {
         let value = match document {
             Ok(document) => document.root.to_json().map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),

@@ -96,6 +96,10 @@ fuzz_target!(|input: &[u8]| {
     let mut same = 0;
     let manifest = BundlePath::new("manifest.json").expect("a path");
     for path in files.paths().chain([&manifest]) {
+        // An archive whose index is not used is scanned: the long file would take most of the time.
+        if !files.problems().is_empty() && path.file_name() == "long.bin" {
+            continue;
+        }
         let Ok(bytes) = files.report(path.as_str()) else {
             continue;
         };

@@ -56,7 +56,8 @@ fuzz_target!(|input: &[u8]| {
     let Ok(text) = std::str::from_utf8(text) else {
         return;
     };
-    if text.contains('\0') || text.starts_with("PK") {
+    // libFuzzer learns the planted secret from the comparison.
+    if text.contains('\0') || text.starts_with("PK") || text.contains(PLANTED) {
         return;
     }
     let Some((out, masks)) = redact(&STANDARD, path, text.as_bytes(), usize::MAX) else {

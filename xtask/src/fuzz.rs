@@ -53,10 +53,11 @@ pub(crate) fn fuzz(task: &FuzzTask) -> Result<()> {
     let root = project_root();
     let mut targets = targets(&root)?;
     if let Some(only) = &task.target {
-        if !targets.contains(only) {
-            bail!("there is no target {only:?}, only {}", targets.join(", "));
+        let names: Vec<&str> = targets.iter().map(|target| &*target.name).collect();
+        if !names.contains(&only.as_str()) {
+            bail!("there is no target {only:?}, only {}", names.join(", "));
         }
-        targets.retain(|target| target == only);
+        targets.retain(|target| target.name == *only);
     }
     let binaries = build(&root, &targets)?;
     println!("fuzz: built in {:.1?}", started.elapsed());
@@ -65,7 +66,9 @@ pub(crate) fn fuzz(task: &FuzzTask) -> Result<()> {
     let work = || {
         loop {
             let next = queue.lock().ok().and_then(|mut queue| queue.next());
-            let Some(target) = next else { return };
+            let Some(Bin { name: target, .. }) = next else {
+                return;
+            };
             match run_target(&root, &binaries, &target, task) {
                 Ok(said) => println!("fuzz: {target}: {said}"),
                 Err(error) => {
@@ -94,18 +97,21 @@ struct Manifest {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
 struct Bin {
     name: String,
+    #[serde(default)]
+    required_features: Vec<String>,
 }
 
-fn targets(root: &Path) -> Result<Vec<String>> {
+fn targets(root: &Path) -> Result<Vec<Bin>> {
     let text = fs::read_to_string(root.join("fuzz/Cargo.toml"))?;
     let manifest: Manifest = toml::from_str(&text).context("failed to read fuzz/Cargo.toml")?;
-    Ok(manifest.bin.into_iter().map(|bin| bin.name).collect())
+    Ok(manifest.bin)
 }
 
 /// Builds the targets and returns the folder with their binaries.
-fn build(root: &Path, targets: &[String]) -> Result<PathBuf> {
+fn build(root: &Path, targets: &[Bin]) -> Result<PathBuf> {
     // The versions are those of the project; cargo adds the two that only the targets have, which are pinned.
     fs::copy(root.join("Cargo.lock"), root.join("fuzz/Cargo.lock"))?;
     let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
@@ -117,9 +123,13 @@ fn build(root: &Path, targets: &[String]) -> Result<PathBuf> {
         .args(["build", "--quiet", "--target", &host, "--target-dir"])
         .arg(&folder)
         .env("RUSTFLAGS", COVERAGE.join(" "))
-        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .arg("--no-default-features");
     for target in targets {
-        cargo.args(["--bin", target]);
+        cargo.args(["--bin", &target.name]);
+        for feature in &target.required_features {
+            cargo.args(["--features", feature]);
+        }
     }
     run(&mut cargo).context("the targets do not build; libFuzzer itself needs a C++ compiler")?;
     Ok(folder.join(host).join("debug"))

@@ -60,7 +60,8 @@ impl BundlePath {
                 name if name.starts_with('\\') => {
                     return refuse("it is absolute on Windows, or names another machine there");
                 }
-                name if matches!(name.as_bytes(), [drive, b':', ..] if drive.is_ascii_alphabetic()) => {
+                name if matches!(name.as_bytes(), [drive, b':', ..] if drive.is_ascii_alphabetic()) =>
+                {
                     return refuse("it names a drive of Windows");
                 }
                 name if name.split('\\').any(|part| part == "..") => {

@@ -416,7 +416,11 @@ struct FailingSpool(Arc<AtomicU64>, Failure);
 
 impl Spool for FailingSpool {
     fn create(&self) -> io::Result<Box<dyn SpoolFile>> {
-        Ok(Box::new(Failing::new(&MemoryFile::default(), &self.0, self.1)))
+        Ok(Box::new(Failing::new(
+            &MemoryFile::default(),
+            &self.0,
+            self.1,
+        )))
     }
 }
 
@@ -492,7 +496,10 @@ fn an_error_of_the_disk_at_any_write_leaves_no_lie() -> Result {
                     let expected = String::from_utf8_lossy(bytes).replace(SECRET, "***HIDDEN***");
                     match found.report(name) {
                         Ok(read) => {
-                            assert!(*read == *expected.as_bytes(), "{what}: {name} is another file");
+                            assert!(
+                                *read == *expected.as_bytes(),
+                                "{what}: {name} is another file"
+                            );
                         }
                         Err(_) => missing += 1,
                     }
@@ -502,7 +509,9 @@ fn an_error_of_the_disk_at_any_write_leaves_no_lie() -> Result {
                 let damaged = !found.problems().is_empty() || !found.verify().is_empty();
                 let manifest = found.manifest();
                 assert!(
-                    missing == 0 || damaged || manifest.is_some_and(|manifest| !manifest.lost.is_empty()),
+                    missing == 0
+                        || damaged
+                        || manifest.is_some_and(|manifest| !manifest.lost.is_empty()),
                     "{what}: the archive does not say that {missing} files are missing"
                 );
             }

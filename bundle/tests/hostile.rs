@@ -105,7 +105,8 @@ fn names_that_lead_out_on_windows_are_refused() -> Result {
     let mut members: Vec<_> = hostile.iter().map(|(name, _)| file(name, b"x")).collect();
     // What systemd calls things leads nowhere.
     members.push(file("b/dev-disk\\x2dby.device", b"unit"));
-    let mut zipped: Vec<(&str, &[u8])> = hostile.iter().map(|(name, _)| (*name, &b"x"[..])).collect();
+    let mut zipped: Vec<(&str, &[u8])> =
+        hostile.iter().map(|(name, _)| (*name, &b"x"[..])).collect();
     zipped.extend([
         ("b/version.yaml", &b"v"[..]),
         ("b/dev-disk\\x2dby.device", b"unit"),
@@ -162,7 +163,10 @@ fn links_lead_out_in_no_way_and_go_round_no_circle() -> Result {
     }
     // What was refused is not known to be absent.
     for name in ["up", "latin", "drive/x"] {
-        assert!(matches!(files.read(name), Err(ReadError::Gap { .. })), "{name}");
+        assert!(
+            matches!(files.read(name), Err(ReadError::Gap { .. })),
+            "{name}"
+        );
     }
     Ok(())
 }
@@ -212,10 +216,19 @@ fn extended_headers_fool_nobody() -> Result {
     let [size, cut, global, latin, long, nul, sparse, old_sparse] = &in_kinds(&problems)[..] else {
         return Err(format!("{problems:#?}").into());
     };
-    assert!(damaged(size, "an extended header has a size that is no number"), "{size}");
-    assert!(damaged(cut, "an extended header has a record that cannot be read"), "{cut}");
     assert!(
-        damaged(global, "a global extended header says what only a member's own may say"),
+        damaged(size, "an extended header has a size that is no number"),
+        "{size}"
+    );
+    assert!(
+        damaged(cut, "an extended header has a record that cannot be read"),
+        "{cut}"
+    );
+    assert!(
+        damaged(
+            global,
+            "a global extended header says what only a member's own may say"
+        ),
         "{global}"
     );
     assert_eq!(nul, r#"refused "b/nul\0/x": it holds a control character"#);
@@ -315,8 +328,10 @@ fn a_zip_file_that_says_two_things_is_not_believed() -> Result {
     ]);
     let central = |name: &str| at(&honest, name.as_bytes(), 1) - 46;
     let local = |name: &str| at(&honest, name.as_bytes(), 0) - 30;
-    let differs = "logs/app.log is damaged: its own header and the directory of the zip file differ";
-    let shares = |name: &str| format!("{name} is damaged: its bytes are those of another member, too");
+    let differs =
+        "logs/app.log is damaged: its own header and the directory of the zip file differ";
+    let shares =
+        |name: &str| format!("{name} is damaged: its bytes are those of another member, too");
     type Forge<'a> = &'a dyn Fn(&mut Vec<u8>);
     let cases: [(&str, Forge<'_>, Vec<String>); 5] = [
         (
@@ -332,7 +347,10 @@ fn a_zip_file_that_says_two_things_is_not_believed() -> Result {
         (
             "no header",
             &|zip| zip[local("b/logs/app.log")] = b'X',
-            vec!["b/logs/app.log is damaged: invalid Zip archive: Invalid local file header".to_owned()],
+            vec![
+                "b/logs/app.log is damaged: invalid Zip archive: Invalid local file header"
+                    .to_owned(),
+            ],
         ),
         (
             "an overlap",
@@ -408,13 +426,21 @@ fn an_index_that_points_elsewhere_is_not_used() -> Result {
         let tar = member(EntryType::Regular, b"stargz.index.json", text.as_bytes());
         [&honest[..index], &gzip(&tar), &honest[honest.len() - 51..]].concat()
     };
-    assert!(said(&open(with_index(text))?).is_empty(), "only lies are refused");
+    assert!(
+        said(&open(with_index(text))?).is_empty(),
+        "only lies are refused"
+    );
     let chunk = text.find("\"offset\":").expect("an offset") + 9;
     let outside = format!("{}9999999{}", &text[..chunk], &text[chunk..]);
     let overlap = text.replacen("\"chunkOffset\":", "\"chunkOffset\":1", 1);
     let size = text.replacen("\"size\":2500000", "\"size\":18446744073709551615", 1);
     let first = text.find("{\"name\"").expect("an entry");
-    let twice = format!("{}{},{}", &text[..first], "{\"name\":\"x\",\"type\":\"reg\",\"modtime\":\"1970-01-01T00:00:00Z\"}", &text[first..]);
+    let twice = format!(
+        "{}{},{}",
+        &text[..first],
+        "{\"name\":\"x\",\"type\":\"reg\",\"modtime\":\"1970-01-01T00:00:00Z\"}",
+        &text[first..]
+    );
     let many = format!(
         "{{\"version\":1,\"entries\":[{}{{}}]}}",
         "{\"name\":\"\",\"type\":\"reg\"},".repeat(250_000)
@@ -427,7 +453,10 @@ fn an_index_that_points_elsewhere_is_not_used() -> Result {
         ("a size beyond all", with_index(&size)),
         ("an entry more", with_index(&twice)),
         ("entries without end", with_index(&many)),
-        ("another version", with_index(&text.replacen("\"version\":1", "\"version\":2", 1))),
+        (
+            "another version",
+            with_index(&text.replacen("\"version\":1", "\"version\":2", 1)),
+        ),
         ("no JSON", with_index("{")),
     ] {
         let files = open(forged)?;
@@ -453,7 +482,10 @@ fn an_archive_of_more_files_than_an_index_holds_has_none_and_is_whole() -> Resul
     let (writer, file) = writer()?;
     let count = 200_001;
     for n in 0..count {
-        writer.link(&support::path(&format!("l/{n}")), &support::path("version.yaml"))?;
+        writer.link(
+            &support::path(&format!("l/{n}")),
+            &support::path("version.yaml"),
+        )?;
     }
     write(&writer, "version.yaml", b"v")?;
     assert!(!writer.finish(&manifest())?.indexed);

@@ -87,7 +87,8 @@ pub fn json(report: &Report) -> anyhow::Result<String> {
 /// same document, harmless to look at. serde escapes the first 32 characters only.
 #[must_use]
 pub fn inert(json: String) -> String {
-    let is_active = |character: char| character.is_control() && character != '\n' || turns(character);
+    let is_active =
+        |character: char| character.is_control() && character != '\n' || turns(character);
     if !json.contains(is_active) {
         return json;
     }
@@ -120,7 +121,10 @@ mod tests {
         let hostile = "a\x1b[2J\u{9b}31m\u{7f}\u{85}\u{202e}\r\n\té\u{1f600}";
         let json = serde_json::to_string_pretty(&[hostile]).expect("text");
         let text = inert(json.clone());
-        assert!(text.chars().all(|character| character == '\n' || !character.is_control()));
+        assert!(
+            text.chars()
+                .all(|character| character == '\n' || !character.is_control())
+        );
         let read = |json: &str| serde_json::from_str::<Value>(json).expect("JSON");
         assert_eq!(read(&text), read(&json));
         assert_eq!(inert("{\n}".to_owned()), "{\n}");

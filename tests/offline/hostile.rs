@@ -444,7 +444,10 @@ fn whatever_an_archive_holds_the_memory_is_bounded() {
         .map(|(name, kind, content)| (name.as_str(), *kind, *content))
         .collect();
     for (name, bytes) in [
-        ("line.tar.gz", gzip(&tar(&[("b/logs/app.log", FILE, &line)]))),
+        (
+            "line.tar.gz",
+            gzip(&tar(&[("b/logs/app.log", FILE, &line)])),
+        ),
         (
             "deep.tar.gz",
             gzip(&tar(&[
@@ -457,7 +460,12 @@ fn whatever_an_archive_holds_the_memory_is_bounded() {
     ] {
         let bundle = bench.write(name, bytes);
         let ran = analyze(&bench, &bundle);
-        assert!(matches!(ran.code, Some(0 | 3 | 4 | 5)), "{name}: {} {}", ran.stdout, ran.stderr);
+        assert!(
+            matches!(ran.code, Some(0 | 3 | 4 | 5)),
+            "{name}: {} {}",
+            ran.stdout,
+            ran.stderr
+        );
         let ran = redact(&bench, &bundle);
         assert_eq!(ran.code, Some(0), "{name}: {}", ran.stderr);
         fs::remove_file(bench.work().join("redacted.tar.gz")).expect("the redacted bundle");
@@ -477,7 +485,8 @@ fn whatever_an_archive_holds_the_memory_is_bounded() {
 const CROWD: usize = 100_000;
 
 /// What a terminal would obey, what a browser would render, and what looks like something else.
-const ACTIVE: &str = "\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m\u{8}\r\u{7f}\u{202e}<script>alert(1)</script>";
+const ACTIVE: &str =
+    "\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m\u{8}\r\u{7f}\u{202e}<script>alert(1)</script>";
 
 #[test]
 fn collected_text_is_inert_in_every_output() {
@@ -505,7 +514,10 @@ spec:
           - pass: {message: there}
 ";
     bench.write("spec.yaml", spec);
-    bench.write("bundle.yaml", spec.replace("kind: Preflight", "kind: SupportBundle"));
+    bench.write(
+        "bundle.yaml",
+        spec.replace("kind: Preflight", "kind: SupportBundle"),
+    );
     let pods = serde_json::json!({"kind": "PodList", "apiVersion": "v1", "items": [{
         "metadata": {"name": format!("pod{ACTIVE}"), "namespace": "default"},
         "status": {"phase": "Failed", "reason": ACTIVE, "message": ACTIVE,
@@ -524,9 +536,17 @@ spec:
     let named = "b/\u{202e}name<script>";
     let bundle = tar(&[
         ("b/logs/app.log", FILE, log.as_bytes()),
-        ("b/cluster-resources/pods/default.json", FILE, pods.to_string().as_bytes()),
+        (
+            "b/cluster-resources/pods/default.json",
+            FILE,
+            pods.to_string().as_bytes(),
+        ),
         ("b/manifest.json", FILE, manifest.to_string().as_bytes()),
-        ("b/cluster-info/cluster_version.json", FILE, version.as_bytes()),
+        (
+            "b/cluster-info/cluster_version.json",
+            FILE,
+            version.as_bytes(),
+        ),
         (named, EntryType::Link, b"x"),
         ("b/\u{1b}[2J", FILE, b"x"),
     ]);
@@ -537,17 +557,37 @@ spec:
     let bundle = bundle.to_str().expect("a path");
     let mut runs: Vec<(String, Ran)> = Vec::new();
     for format in ["human", "json", "yaml"] {
-        let arguments = ["analyze", "spec.yaml", "--bundle", bundle, "--format", format];
+        let arguments = [
+            "analyze",
+            "spec.yaml",
+            "--bundle",
+            bundle,
+            "--format",
+            format,
+        ];
         runs.push((format!("analyze {format}"), bench.assay_run(arguments)));
         let arguments = ["verify", bundle, "--format", format];
         runs.push((format!("verify {format}"), bench.assay_run(arguments)));
-        let arguments = ["analyze", "spec.yaml", "--bundle", "future.tar", "--format", format];
+        let arguments = [
+            "analyze",
+            "spec.yaml",
+            "--bundle",
+            "future.tar",
+            "--format",
+            format,
+        ];
         runs.push(("the future".to_owned(), bench.assay_run(arguments)));
     }
     let served = Served::start(&bench, Path::new(bundle));
     for format in ["human", "json", "yaml"] {
         let mut dropin = bench.called("preflight");
-        dropin.args(["--interactive=false", "--format", format, "spec.yaml", "--kubeconfig"]);
+        dropin.args([
+            "--interactive=false",
+            "--format",
+            format,
+            "spec.yaml",
+            "--kubeconfig",
+        ]);
         let ran = Bench::run(dropin.arg(&served.kubeconfig));
         runs.push((format!("preflight {format}"), ran));
     }

@@ -61,7 +61,13 @@ fn a_run_killed_at_any_moment_leaves_no_lie_and_nothing_raw() {
     let bundle = bench.work().join("bundle.tar.gz");
     let start = || {
         let mut command = bench.assay();
-        command.args(["collect", "spec.yaml", "--output", "bundle.tar.gz", "--kubeconfig"]);
+        command.args([
+            "collect",
+            "spec.yaml",
+            "--output",
+            "bundle.tar.gz",
+            "--kubeconfig",
+        ]);
         command.arg(&relay.kubeconfig);
         let pipes = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         pipes.spawn().expect("the binary starts")
@@ -111,5 +117,8 @@ fn a_run_killed_at_any_moment_leaves_no_lie_and_nothing_raw() {
         let left = fs::read_dir(bench.everything().join("tmp")).expect("a folder");
         assert_eq!(left.count(), 0, "{when}");
     }
-    assert!(partial > 0, "{absent} absent, {partial} partial, {complete} complete");
+    assert!(
+        partial > 0,
+        "{absent} absent, {partial} partial, {complete} complete"
+    );
 }

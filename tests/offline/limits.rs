@@ -32,7 +32,11 @@ fn a_run_with_64_file_descriptors_collects_everything() {
             .args(["collect", "spec.yaml", "--output", output, "--kubeconfig"])
             .arg(&relay.kubeconfig)
             .env_clear()
-            .envs(assay.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .envs(
+                assay
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            )
             .current_dir(bench.work());
         // Some pods of the recorded cluster have no log, which is said.
         let ran = Bench::run(&mut command).exits(5);

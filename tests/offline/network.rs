@@ -49,7 +49,12 @@ struct Network {
 const NETWORKS: [Network; 12] = [
     network("stalls discovery", || Fault::Stall, 1, "api?"),
     network("stalls lists", || Fault::Stall, 3, "api"),
-    network("stalls logs", || Fault::Stall, 1, "api/v1/namespaces/mlops/pods/"),
+    network(
+        "stalls logs",
+        || Fault::Stall,
+        1,
+        "api/v1/namespaces/mlops/pods/",
+    ),
     network("resets", || Fault::Reset, 2, ""),
     network("resets everything", || Fault::Reset, 1, ""),
     network("truncates", || Fault::Half, 3, ""),
@@ -58,7 +63,12 @@ const NETWORKS: [Network; 12] = [
     network("corrupts lists", || Fault::Corrupt, 1, "api/v1/pods?"),
     network("corrupts discovery", || Fault::Corrupt, 1, "apis?"),
     network("delays", || Fault::Delay(Duration::from_millis(300)), 5, ""),
-    network("delays beyond the end", || Fault::Delay(Duration::from_secs(30)), 4, ""),
+    network(
+        "delays beyond the end",
+        || Fault::Delay(Duration::from_secs(30)),
+        4,
+        "",
+    ),
 ];
 
 const fn network(
@@ -92,7 +102,9 @@ fn lists(members: &BTreeMap<String, Vec<u8>>) -> BTreeMap<&str, BTreeSet<String>
     let lists = members.iter().filter_map(|(path, bytes)| {
         let list: Value = serde_json::from_slice(bytes).ok()?;
         let items = list.get("items")?.as_array()?;
-        let names = items.iter().map(|item| item["metadata"]["name"].to_string());
+        let names = items
+            .iter()
+            .map(|item| item["metadata"]["name"].to_string());
         Some((path.as_str(), names.collect()))
     });
     lists.collect()
@@ -105,8 +117,17 @@ fn check(network: &'static Network, bench: &Bench, served: &Served, whole: &Path
     let output = format!("{}.tar.gz", name.replace(' ', "-"));
     let seconds = format!("{}s", DEADLINE.as_secs());
     let mut command = bench.assay();
-    command.args(["collect", "spec.yaml", "--format", "json", "--deadline", &seconds]);
-    command.args(["--output", &output, "--kubeconfig"]).arg(&relay.kubeconfig);
+    command.args([
+        "collect",
+        "spec.yaml",
+        "--format",
+        "json",
+        "--deadline",
+        &seconds,
+    ]);
+    command
+        .args(["--output", &output, "--kubeconfig"])
+        .arg(&relay.kubeconfig);
     let started = Instant::now();
     let live = Bench::run(&mut command);
     let took = started.elapsed();
@@ -118,7 +139,14 @@ fn check(network: &'static Network, bench: &Bench, served: &Served, whole: &Path
         return true;
     }
     let report = live.json();
-    let arguments = ["analyze", "spec.yaml", "--format", "json", "--bundle", &output];
+    let arguments = [
+        "analyze",
+        "spec.yaml",
+        "--format",
+        "json",
+        "--bundle",
+        &output,
+    ];
     let offline = bench.assay_run(arguments);
     assert_eq!(verdicts(&report), verdicts(&offline.json()), "{name}");
     let whole = members(whole);
@@ -131,7 +159,8 @@ fn check(network: &'static Network, bench: &Bench, served: &Served, whole: &Path
         .collect();
     let logs = |members: &BTreeMap<String, Vec<u8>>| {
         let logs = members.iter().filter(|(path, _)| path.contains("/logs/"));
-        logs.map(|(path, bytes)| (path.clone(), bytes.clone())).collect::<BTreeMap<_, _>>()
+        logs.map(|(path, bytes)| (path.clone(), bytes.clone()))
+            .collect::<BTreeMap<_, _>>()
     };
     let is_less = !missing.is_empty() || logs(&whole) != logs(&found);
     let verify = bench.assay_run(["verify", "--format", "json", &output]);
@@ -149,12 +178,20 @@ fn check(network: &'static Network, bench: &Bench, served: &Served, whole: &Path
     let gaps = verified["missing"].to_string();
     for path in missing {
         let (folder, _) = path.rsplit_once('/').unwrap_or((path, ""));
-        let kind = path.trim_start_matches("cluster-resources/").split(['/', '.']).next();
+        let kind = path
+            .trim_start_matches("cluster-resources/")
+            .split(['/', '.'])
+            .next();
         let kind = kind.unwrap_or_default();
-        let is_told = [path, folder, kind].iter().any(|words| gaps.contains(words))
+        let is_told = [path, folder, kind]
+            .iter()
+            .any(|words| gaps.contains(words))
             || gaps.contains("cluster-resources/*")
             || gaps.contains("\"**\"");
-        assert!(is_told, "{name}: nobody says that {path} is not whole: {gaps}");
+        assert!(
+            is_told,
+            "{name}: nobody says that {path} is not whole: {gaps}"
+        );
     }
     is_less
 }
@@ -165,7 +202,13 @@ fn every_nth_answer_spoilt_costs_what_is_said_and_no_more() {
     bench.write("spec.yaml", SPEC);
     let served = Served::start(&bench, &recorded());
     let mut command = bench.assay();
-    command.args(["collect", "spec.yaml", "--output", "whole.tar.gz", "--kubeconfig"]);
+    command.args([
+        "collect",
+        "spec.yaml",
+        "--output",
+        "whole.tar.gz",
+        "--kubeconfig",
+    ]);
     let ran = Bench::run(command.arg(&served.kubeconfig));
     assert!(matches!(ran.code, Some(0 | 3 | 4)), "{}", ran.stderr);
     let whole = bench.work().join("whole.tar.gz");
@@ -188,6 +231,9 @@ fn every_nth_answer_spoilt_costs_what_is_said_and_no_more() {
     // Where every answer of a kind is spoilt, no second try mends it.
     for network in NETWORKS.iter().filter(|network| network.every == 1) {
         let name = network.name;
-        assert!(less.contains(&name), "{name} cost nothing; these did: {less:?}");
+        assert!(
+            less.contains(&name),
+            "{name} cost nothing; these did: {less:?}"
+        );
     }
 }

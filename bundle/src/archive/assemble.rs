@@ -179,11 +179,7 @@ pub(crate) fn assemble(findings: Findings, limits: Limits) -> Result<Files, Open
 }
 
 /// A member below the bundle's own folder; nothing, and a problem, where it is none.
-fn node(
-    found: Found,
-    root: Option<&str>,
-    problems: &mut Problems,
-) -> Option<(BundlePath, Node)> {
+fn node(found: Found, root: Option<&str>, problems: &mut Problems) -> Option<(BundlePath, Node)> {
     let Found {
         name,
         modified,

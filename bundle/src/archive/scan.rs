@@ -151,8 +151,7 @@ impl<'a> Stream<'a> {
             if self.table.len() == before && matches!(self.feed, Feed::Ended) {
                 return Ok(false);
             }
-            self.budget
-                .check(self.table.last().map_or(0, Block::end))?;
+            self.budget.check(self.table.last().map_or(0, Block::end))?;
         }
         Ok(true)
     }

@@ -35,12 +35,7 @@ pub fn open(archive: Vec<u8>) -> Result<Files, OpenError> {
 /// A writer into memory; without a redactor it writes in clear.
 pub fn writer(redactor: Option<&Redactor>) -> (ArchiveWriter, MemoryFile) {
     let file = MemoryFile::default();
-    let options = WriterOptions::new(
-        ROOT,
-        1_700_000_000,
-        Arc::new(MemorySpool),
-        Arc::new(Inline),
-    );
+    let options = WriterOptions::new(ROOT, 1_700_000_000, Arc::new(MemorySpool), Arc::new(Inline));
     let boxed = Box::new(file.clone());
     let writer = match redactor {
         Some(redactor) => ArchiveWriter::new(boxed, redactor.clone(), options),
@@ -78,9 +73,7 @@ pub fn member(bytes: &[u8]) -> Vec<u8> {
     let mut crc = Crc::new();
     crc.update(bytes);
     let length = u32::try_from(20 + deflated.len() + 8).expect("inputs are small");
-    let mut member = vec![
-        0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 255, 8, 0, b'S', b'Z', 4, 0,
-    ];
+    let mut member = vec![0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 255, 8, 0, b'S', b'Z', 4, 0];
     member.extend(length.to_le_bytes());
     member.extend(deflated);
     member.extend(crc.sum().to_le_bytes());

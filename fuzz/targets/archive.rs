@@ -32,10 +32,15 @@ fuzz_target!(|input: &[u8]| {
         assert!(!path.starts_with('/') && path.split('/').all(|segment| segment != ".."));
         assert!(!path.contains(char::is_control));
         let range = files.read_range(path, 3, 100);
-        let Ok(whole) = files.read(path) else { continue };
+        let Ok(whole) = files.read(path) else {
+            continue;
+        };
         assert_eq!(files.length(path).ok(), Some(whole.len() as u64));
         let (start, end) = (whole.len().min(3), whole.len().min(103));
-        assert_eq!(range.expect("a part of what can be read"), whole[start..end]);
+        assert_eq!(
+            range.expect("a part of what can be read"),
+            whole[start..end]
+        );
         let mut streamed = Vec::new();
         let mut stream = files.open(path).expect("what can be read");
         stream.read_to_end(&mut streamed).expect("what can be read");

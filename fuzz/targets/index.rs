@@ -34,7 +34,9 @@ static HONEST: LazyLock<Honest> = LazyLock::new(|| {
         ("empty", b""),
     ] {
         let path = BundlePath::new(name).expect("a path");
-        writer.copy_from(&path, &mut &*bytes).expect("memory takes all");
+        writer
+            .copy_from(&path, &mut &*bytes)
+            .expect("memory takes all");
         contents.insert(format!("{ROOT}/{name}"), bytes.to_vec());
     }
     let [link, target] = ["link", "logs/a.log"].map(|name| BundlePath::new(name).expect("a path"));
@@ -115,7 +117,11 @@ fuzz_target!(|input: &[u8]| {
         same += 1;
     }
     if files.problems().is_empty() && files.verify().is_empty() {
-        assert_eq!(same, contents.len(), "less than the archive holds is called whole");
+        assert_eq!(
+            same,
+            contents.len(),
+            "less than the archive holds is called whole"
+        );
     }
     if json == HONEST.json {
         assert!(files.problems().is_empty() && files.verify().is_empty());

@@ -30,7 +30,9 @@ fn redact(redactor: &Redactor, path: &str, text: &[u8], step: usize) -> Option<(
     if !redaction.withheld.is_empty() {
         return None;
     }
-    let files = writer.flush(Arc::new(file), manifest()).expect("memory takes all");
+    let files = writer
+        .flush(Arc::new(file), manifest())
+        .expect("memory takes all");
     let bytes = files.read(path.as_str()).expect("it was written");
     Some((bytes.to_vec(), redaction.masks.values().sum()))
 }
@@ -95,6 +97,9 @@ fuzz_target!(|input: &[u8]| {
     }
     let planted = format!("{text}\nhttps://user:{PLANTED}@host/\n");
     if let Some((out, _)) = redact(&STANDARD, path, planted.as_bytes(), usize::MAX) {
-        assert!(!holds(&out, PLANTED.as_bytes()), "a planted secret survives");
+        assert!(
+            !holds(&out, PLANTED.as_bytes()),
+            "a planted secret survives"
+        );
     }
 });

@@ -19,7 +19,9 @@ fuzz_target!(|input: &[u8]| {
         let place = &diagnostic.place;
         if &*place.file == "spec.yaml" {
             let lines = text.split('\n').count().max(text.lines().count());
-            let breaks = text.matches(['\r', '\u{85}', '\u{2028}', '\u{2029}']).count();
+            let breaks = text
+                .matches(['\r', '\u{85}', '\u{2028}', '\u{2029}'])
+                .count();
             let line = place.position.line;
             assert!(
                 usize::try_from(line).is_ok_and(|line| (1..=lines + breaks + 1).contains(&line)),
@@ -28,11 +30,7 @@ fuzz_target!(|input: &[u8]| {
         }
     }
     let Ok(specs) = parsed else { return };
-    let plans = [
-        specs.preflight(),
-        specs.support_bundle(),
-        specs.analysis(),
-    ];
+    let plans = [specs.preflight(), specs.support_bundle(), specs.analysis()];
     for plan in plans.into_iter().flatten() {
         let (collectors, checks) = (plan.collectors().len(), plan.checks().len());
         let yaml = plan.to_yaml();

@@ -7,9 +7,9 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 use syntax::template::Template;
 
-static DATA: LazyLock<Value> = LazyLock::new(|| {
-    json!({"l": [1, "a", null, 2.5, {"k": "v"}], "m": {"a": {"b": "é"}}, "s": "héllo", "n": 3, "t": "2024-01-02T03:04:05Z"})
-});
+static DATA: LazyLock<Value> = LazyLock::new(
+    || json!({"l": [1, "a", null, 2.5, {"k": "v"}], "m": {"a": {"b": "é"}}, "s": "héllo", "n": 3, "t": "2024-01-02T03:04:05Z"}),
+);
 
 /// More than the engine writes or makes in one rendering.
 const BOUND: usize = 9 << 20;
@@ -22,7 +22,11 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     let rendered = template.render(&DATA);
-    assert_eq!(rendered, template.render(&DATA), "not a function of its input");
+    assert_eq!(
+        rendered,
+        template.render(&DATA),
+        "not a function of its input"
+    );
     if let Ok(rendered) = &rendered {
         assert!(rendered.len() <= BOUND, "{} bytes", rendered.len());
         if !text.contains("{{") {

@@ -319,6 +319,9 @@ fn what_follows_an_archive_s_end_is_named() -> Result {
     Ok(())
 }
 
+/// What makes a lie of a zip file.
+type Forge<'a> = &'a dyn Fn(&mut Vec<u8>);
+
 #[test]
 fn a_zip_file_that_says_two_things_is_not_believed() -> Result {
     let honest = zip(&[
@@ -332,7 +335,6 @@ fn a_zip_file_that_says_two_things_is_not_believed() -> Result {
         "logs/app.log is damaged: its own header and the directory of the zip file differ";
     let shares =
         |name: &str| format!("{name} is damaged: its bytes are those of another member, too");
-    type Forge<'a> = &'a dyn Fn(&mut Vec<u8>);
     let cases: [(&str, Forge<'_>, Vec<String>); 5] = [
         (
             "another name",

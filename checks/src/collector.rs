@@ -262,7 +262,7 @@ impl Context {
     /// The time: collectors have no clock of their own.
     #[must_use]
     pub fn now(&self) -> jiff::Timestamp {
-        jiff::Timestamp::now()
+        self.clock.now()
     }
 
     /// Has `work` done when the collector ends: normally, by an error, a panic, a deadline or a signal. The

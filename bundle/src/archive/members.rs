@@ -435,13 +435,13 @@ mod tests {
             let mut header = Header::new_gnu();
             header.set_size(content.len() as u64);
             header.set_mode(0o644);
-            builder.append_data(&mut header, name, content).unwrap();
+            builder.append_data(&mut header, name, content).expect("a member");
         }
         let mut header = Header::new_gnu();
         header.set_entry_type(EntryType::Symlink);
         header.set_size(0);
-        builder.append_link(&mut header, "c", "a").unwrap();
-        builder.into_inner().unwrap()
+        builder.append_link(&mut header, "c", "a").expect("a link");
+        builder.into_inner().expect("a tar")
     }
 
     fn read(
@@ -463,7 +463,7 @@ mod tests {
 
     #[test]
     fn members_come_in_order_with_their_content() {
-        let all = read(&archive(), Limits::default()).unwrap();
+        let all = read(&archive(), Limits::default()).expect("members");
         let names: Vec<_> = all.iter().map(|(name, ..)| name.len()).collect();
         assert_eq!(names, [1, 185, 1, 1]);
         assert_eq!(all[0].1, MemberKind::File(5));

@@ -29,7 +29,7 @@ pub struct Inventory {
     pub unpacked_bytes: u64,
     /// Files, folders and links in it.
     pub members: u64,
-    /// AppleDouble files (`._name`), which were passed over.
+    /// `AppleDouble` files (`._name`), which were passed over.
     pub apple_double: u64,
     /// Whether layers were unpacked, to know their `diff_id` and size.
     pub layers_unpacked: bool,
@@ -218,7 +218,7 @@ pub enum Document {
         #[serde(default)]
         artifact_type: String,
         /// Its configuration.
-        config: Descriptor,
+        config: Box<Descriptor>,
         /// Its layers, lowest first.
         layers: Vec<Descriptor>,
     },

@@ -136,7 +136,7 @@ pub(super) fn read(text: &[u8]) -> Option<Document> {
         serde_json::from_slice::<Manifest>(text).map(|manifest| Document::Manifest {
             media_type: manifest.media_type,
             artifact_type: manifest.artifact_type,
-            config: manifest.config.into(),
+            config: Box::new(manifest.config.into()),
             layers: manifest.layers.into_iter().map(Into::into).collect(),
         })
     } else if keys.fs_layers.is_some() {

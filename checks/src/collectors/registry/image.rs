@@ -10,13 +10,15 @@ use http::{Method, Uri};
 use serde::{Deserialize, Serialize};
 use syntax::image::ImageReference;
 
-use super::client::{Answer, Kind, MANIFESTS, Registries};
+use super::client::Registries;
 use super::credentials::{Credential, matching};
 use super::errors;
-use super::manifest::{self, Blob, Child, Content, Manifest, is_wanted};
+use super::layers::Walked;
+use super::manifest::{self, Child, Content, Manifest, is_wanted};
 use super::mirrors::{Place, Rule, TrustText, places};
 use super::once::Once;
 use super::push::push;
+use super::question::{Answer, Kind, MANIFESTS};
 use super::repository::{Repository, Wanted};
 use super::tls::Trust;
 use crate::cluster::segment;
@@ -24,9 +26,6 @@ use crate::collector::locked;
 
 /// What else is broken of one image, as far as it is told.
 const ALSO: usize = 8;
-
-/// How deep indexes may lie in indexes.
-const DEPTH: usize = 3;
 
 /// An image that somebody wants.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -258,7 +257,7 @@ impl Walk<'_> {
         made.clone()
     }
 
-    fn key(repository: &Repository<'_>, reference: &str) -> Key {
+    pub(super) fn key(repository: &Repository<'_>, reference: &str) -> Key {
         (
             format!(
                 "{}{}",
@@ -270,7 +269,7 @@ impl Walk<'_> {
         )
     }
 
-    async fn manifest(
+    pub(super) async fn manifest(
         &self,
         repository: &Repository<'_>,
         reference: &str,
@@ -417,286 +416,4 @@ impl Walk<'_> {
         image.failure = failures.next();
         image.also = failures.take(ALSO).collect();
     }
-
-    /// The platforms of an index, those of indexes within it too.
-    fn children<'a>(
-        &'a self,
-        repository: &'a Repository<'_>,
-        children: &'a [Child],
-        depth: usize,
-    ) -> BoxFuture<'a, Vec<(Platform, Walked)>> {
-        async move {
-            let all = children
-                .iter()
-                .map(|child| self.child(repository, child, depth));
-            join_all(all).await.into_iter().flatten().collect()
-        }
-        .boxed()
-    }
-
-    async fn child(
-        &self,
-        repository: &Repository<'_>,
-        child: &Child,
-        depth: usize,
-    ) -> Vec<(Platform, Walked)> {
-        let mut platform = Platform {
-            platform: child.platform.clone(),
-            digest: child.digest.clone(),
-            ..Platform::default()
-        };
-        if !is_wanted(&child.platform, self.platforms) {
-            // Nobody here pulls it: that it is there is all there is to say.
-            platform.failure = self.head(repository, &child.digest).await.err();
-            return vec![(platform, Walked::default())];
-        }
-        platform.walked = true;
-        let missing = |failure: Failure| {
-            let is_missing = matches!(
-                failure.reason,
-                Reason::TagMissing | Reason::RepositoryMissing
-            );
-            let reason = if is_missing {
-                Reason::PlatformMissing
-            } else {
-                failure.reason
-            };
-            let what = if child.platform.is_empty() {
-                "a manifest"
-            } else {
-                child.platform.as_str()
-            };
-            Failure {
-                reason,
-                stage: Stage::Platform,
-                message: format!("{} ({what}, named by the index)", failure.message),
-                ..failure
-            }
-        };
-        let manifest = match self.manifest(repository, &child.digest).await {
-            Ok(manifest) => manifest,
-            Err(failure) => {
-                let failure = missing(failure);
-                platform.failure = Some(failure.clone());
-                let walked = Walked {
-                    failures: vec![failure],
-                    ..Walked::default()
-                };
-                return vec![(platform, walked)];
-            }
-        };
-        match &manifest.content {
-            Content::Image(blobs) => {
-                let walked = self.layers(repository, blobs).await;
-                platform.failure = walked.failures.first().cloned();
-                if platform.platform.is_empty() {
-                    platform.platform.clone_from(&walked.platform);
-                }
-                vec![(platform, walked)]
-            }
-            Content::Index(inner) if depth < DEPTH => {
-                self.children(repository, inner, depth + 1).await
-            }
-            Content::Index(_) => {
-                let failure = repository.server.failure(
-                    Stage::Platform,
-                    Reason::ManifestMalformed,
-                    "indexes lie in indexes, more than three deep",
-                );
-                platform.failure = Some(failure.clone());
-                vec![(
-                    platform,
-                    Walked {
-                        failures: vec![failure],
-                        ..Walked::default()
-                    },
-                )]
-            }
-        }
-    }
-
-    /// Whether a manifest that nobody here pulls is there.
-    async fn head(&self, repository: &Repository<'_>, digest: &str) -> Result<(), Failure> {
-        let key = Self::key(repository, digest);
-        self.heads
-            .get(key, async {
-                let path = format!("manifests/{digest}");
-                let answer = repository.ask(Wanted {
-                    method: &Method::HEAD,
-                    path: &path,
-                    accept: Some(MANIFESTS),
-                    first_byte: false,
-                    cap: 0,
-                    actions: "pull",
-                    stage: Stage::Platform,
-                    kind: Kind::Manifest,
-                });
-                let answer = answer.await?;
-                if answer.status == 200 {
-                    return Ok(());
-                }
-                let reason = if answer.status == 404 {
-                    Reason::PlatformMissing
-                } else {
-                    Reason::ServerError
-                };
-                let text = format!("HEAD {}/{path}: {}", repository.name, answer.status);
-                Err(Failure {
-                    status: Some(answer.status),
-                    ..repository.server.failure(Stage::Platform, reason, text)
-                })
-            })
-            .await
-    }
-
-    async fn layers(&self, repository: &Repository<'_>, blobs: &[Blob]) -> Walked {
-        let mut walked = Walked::default();
-        let all = blobs.iter().map(|blob| async move {
-            if blob.is_config {
-                self.config(repository, blob).await
-            } else {
-                self.blob(repository, blob).await.map(|()| String::new())
-            }
-        });
-        for (blob, found) in blobs.iter().zip(join_all(all).await) {
-            walked.blobs += 1;
-            walked.bytes = walked.bytes.saturating_add(blob.size);
-            match found {
-                Ok(platform) if walked.platform.is_empty() => walked.platform = platform,
-                Ok(_) => {}
-                Err(failure) => walked.failures.push(failure),
-            }
-        }
-        walked
-    }
-
-    /// A configuration is read: it tells the platform.
-    async fn config(&self, repository: &Repository<'_>, blob: &Blob) -> Result<String, Failure> {
-        let key = Self::key(repository, &blob.digest);
-        self.configs
-            .get(key, async {
-                let path = format!("blobs/{}", blob.digest);
-                let answer = repository.ask(Wanted {
-                    method: &Method::GET,
-                    path: &path,
-                    accept: None,
-                    first_byte: false,
-                    cap: manifest::LONGEST,
-                    actions: "pull",
-                    stage: Stage::Blob,
-                    kind: Kind::Blob,
-                });
-                let answer = answer.await?;
-                if answer.status != 200 {
-                    return Err(no_blob(repository, blob, &answer));
-                }
-                if answer.body.len() > manifest::LONGEST {
-                    return Ok(String::new());
-                }
-                let own = manifest::digest(&answer.body, &blob.digest);
-                if own != blob.digest {
-                    let text = format!("{}/{path} has the digest {own}", repository.name);
-                    return Err(repository.server.failure(
-                        Stage::Blob,
-                        Reason::DigestMismatch,
-                        text,
-                    ));
-                }
-                Ok(manifest::platform(&answer.body))
-            })
-            .await
-    }
-
-    /// A layer is not read: that it is there, and as long as it should be, is enough.
-    async fn blob(&self, repository: &Repository<'_>, blob: &Blob) -> Result<(), Failure> {
-        let key = Self::key(repository, &blob.digest);
-        self.blobs
-            .get(key, async {
-                let path = format!("blobs/{}", blob.digest);
-                let wanted = Wanted {
-                    method: &Method::HEAD,
-                    path: &path,
-                    accept: None,
-                    first_byte: false,
-                    cap: 0,
-                    actions: "pull",
-                    stage: Stage::Blob,
-                    kind: Kind::Blob,
-                };
-                let mut answer = repository.ask(wanted).await;
-                // Addresses that are signed for GET alone, and servers that know no HEAD.
-                let is_for_get = |answer: &Answer| {
-                    matches!(answer.status, 405 | 501)
-                        || (answer.is_of_another && matches!(answer.status, 400 | 401 | 403))
-                };
-                if answer.as_ref().is_ok_and(is_for_get) {
-                    answer = repository
-                        .ask(Wanted {
-                            method: &Method::GET,
-                            first_byte: true,
-                            cap: 1,
-                            ..wanted
-                        })
-                        .await;
-                }
-                let answer = answer?;
-                if !matches!(answer.status, 200 | 206) {
-                    return Err(no_blob(repository, blob, &answer));
-                }
-                let length = match answer.status {
-                    206 => answer
-                        .header("content-range")
-                        .and_then(|it| it.rsplit('/').next()),
-                    _ => answer.header("content-length"),
-                };
-                match length.and_then(|it| it.parse::<u64>().ok()) {
-                    Some(length) if length != blob.size => {
-                        let text = format!(
-                            "{}/{path} has {length} bytes, and the manifest says {}",
-                            repository.name, blob.size
-                        );
-                        Err(repository
-                            .server
-                            .failure(Stage::Blob, Reason::BlobSize, text))
-                    }
-                    _ => Ok(()),
-                }
-            })
-            .await
-    }
-}
-
-fn no_blob(repository: &Repository<'_>, blob: &Blob, answer: &Answer) -> Failure {
-    let reason = match answer.status {
-        404 | 410 => Reason::BlobMissing,
-        429 => Reason::RateLimited,
-        _ if answer.is_of_another => Reason::RedirectRefused,
-        500.. => Reason::ServerError,
-        _ => Reason::Other,
-    };
-    let whence = if answer.is_of_another {
-        " (of the server that it sends to)"
-    } else {
-        ""
-    };
-    let text = format!(
-        "{}/blobs/{}: {}{whence}",
-        repository.name,
-        blob.digest,
-        errors::said(answer)
-    );
-    Failure {
-        status: Some(answer.status),
-        code: errors::code(answer),
-        ..repository.server.failure(Stage::Blob, reason, text)
-    }
-}
-
-/// What was found out of an image's layers.
-#[derive(Default)]
-struct Walked {
-    platform: String,
-    blobs: u64,
-    bytes: u64,
-    failures: Vec<Failure>,
 }

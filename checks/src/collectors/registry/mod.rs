@@ -1,11 +1,9 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bundle::BundlePath;
-use bundle::collected::postgres::Password;
-use bundle::collected::registry::{Credential as Told, Failure, Image, Reachability, Reason};
+use bundle::collected::registry::{Failure, Image, Reachability, Reason};
 use futures::{FutureExt, StreamExt, stream};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -24,6 +22,8 @@ mod client;
 mod credentials;
 mod errors;
 mod image;
+mod index;
+mod layers;
 mod link;
 mod manifest;
 mod mirrors;
@@ -31,12 +31,15 @@ mod once;
 pub(super) mod peer;
 mod proxy;
 mod push;
+mod question;
 mod repository;
 mod resolve;
+mod secrets;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod token;
+mod told;
 
 use bundle::collected::registry::Tls as Facts;
 use client::{Limits, Registries};
@@ -45,6 +48,7 @@ use proxy::{Proxies, ProxyConfig};
 use push::Pushing;
 use resolve::{Resolved, SecretName, Workloads};
 use tls::Trust;
+use told::{hide, told};
 
 /// The registry row.
 pub(super) const KIND: CollectorKind = CollectorKind {
@@ -142,7 +146,7 @@ struct Registry {
     /// The `ServiceAccount` whose pull secrets are used, `default` where it is empty.
     service_account: String,
     /// Credentials in place of pull secrets.
-    credentials: Vec<resolve::Given>,
+    credentials: Vec<secrets::Given>,
     /// Certificates.
     tls: TlsConfig,
     /// Registries that are asked by HTTP in clear, `host:port`.
@@ -439,75 +443,4 @@ async fn images(
     found
         .map(|(image, asked)| image.unwrap_or_else(|| late(asked)))
         .collect()
-}
-
-/// What may be told of credentials.
-fn told(
-    resolved: &Resolved,
-    context: &Context,
-    outcomes: &BTreeMap<(String, String), bool>,
-) -> Vec<Told> {
-    let known = resolved.credentials.iter().map(|credential| {
-        let secret = match credential.identity_token.as_str() {
-            "" => &credential.password,
-            token => token,
-        };
-        let facts = context.salt.facts(secret.as_bytes());
-        let key = (credential.source.clone(), credential.written.clone());
-        let outcome = match outcomes.get(&key) {
-            Some(true) => "accepted",
-            Some(false) => "refused",
-            None => "",
-        };
-        Told {
-            source: credential.source.clone(),
-            registry: credential.written.clone(),
-            password: Some(Password {
-                length_class: facts.length_class.to_owned(),
-                fingerprint: facts.fingerprint,
-            }),
-            identity_token: !credential.identity_token.is_empty(),
-            outcome: outcome.to_owned(),
-            problem: String::new(),
-        }
-    });
-    known.chain(resolved.unusable.iter().cloned()).collect()
-}
-
-/// A server may say a password back: it is taken out of every message.
-fn hide(found: &mut Reachability, resolved: &Resolved) {
-    let secrets: Vec<&str> = resolved
-        .credentials
-        .iter()
-        .flat_map(|it| [it.password.as_str(), it.identity_token.as_str()])
-        .filter(|secret| secret.len() > 3)
-        .collect();
-    let clean = |text: &mut String| {
-        for secret in &secrets {
-            if text.contains(secret) {
-                *text = text.replace(secret, "…");
-            }
-        }
-    };
-    let of_images = found.images.iter_mut().flat_map(|image| {
-        let platforms = image
-            .platforms
-            .iter_mut()
-            .filter_map(|it| it.failure.as_mut());
-        let all = image.failure.iter_mut().chain(&mut image.also);
-        all.chain(&mut image.before).chain(platforms)
-    });
-    let of_servers = found
-        .servers
-        .iter_mut()
-        .filter_map(|it| it.failure.as_mut());
-    let of_pushes = found.pushes.iter_mut().filter_map(|it| it.failure.as_mut());
-    for failure in of_images.chain(of_servers).chain(of_pushes) {
-        clean(&mut failure.message);
-    }
-    for server in &mut found.servers {
-        for step in &mut server.steps {
-            clean(&mut step.detail);
-        }
-    }
 }

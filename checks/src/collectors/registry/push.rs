@@ -10,11 +10,12 @@ use http::header::LOCATION;
 use reqwest::Url;
 use tokio::time::{Instant, timeout_at};
 
-use super::client::{Answer, Kind, Registries};
+use super::client::Registries;
 use super::credentials::Credential;
 use super::errors;
 use super::image::{Asked, Walk};
 use super::link::shown;
+use super::question::{Answer, Kind};
 use super::repository::{Repository, Wanted};
 use super::tls::Trust;
 use crate::collector::{Context, Writes};

@@ -10,10 +10,11 @@ use http::{HeaderValue, Method};
 use reqwest::Url;
 
 use super::challenge::{Bearer, Challenge, challenges};
-use super::client::{Answer, Asked, Kind, Question, Registries};
+use super::client::{Asked, Registries};
 use super::credentials::Credential;
 use super::errors;
 use super::link::shown;
+use super::question::{Answer, Kind, Question};
 use super::token::{address, basic};
 use crate::collector::locked;
 use crate::fetch::is_link_local;

@@ -17,9 +17,10 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::challenge::Bearer;
-use super::client::{Asked, Kind, Question, Registries};
+use super::client::{Asked, Registries};
 use super::credentials::Credential;
 use super::errors;
+use super::question::{Kind, Question};
 use crate::cluster::segment;
 use crate::collector::locked;
 use crate::fetch::is_link_local;

@@ -66,7 +66,7 @@ struct Verify {
     expected: Expected,
     #[command(flatten)]
     room: Room,
-    /// Do not unpack layers to compare their diff_id; digests and sizes are compared all the same
+    /// Do not unpack layers to compare their `diff_id`; digests and sizes are compared all the same
     #[arg(long)]
     skip_diff_ids: bool,
     #[command(flatten)]
@@ -102,6 +102,7 @@ struct Expected {
 /// What is free.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Room")]
+#[expect(clippy::struct_field_names, reason = "the flags' names")]
 struct Room {
     /// Free in the registry's storage, as 100Gi
     #[arg(long, value_name = "QUANTITY")]

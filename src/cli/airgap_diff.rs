@@ -243,12 +243,12 @@ pub(super) fn human(changes: &Changes) -> String {
     };
     list("images added", "+", &changes.images.added);
     list("images removed", "-", &changes.images.removed);
-    let changed: Vec<String> = changes
+    let moved: Vec<String> = changes
         .changed
         .iter()
         .map(|it| format!("{}: {} -> {}", it.image, it.from, it.to))
         .collect();
-    list("images changed", "~", &changed);
+    list("images changed", "~", &moved);
     list("platforms added", "+", &changes.platforms.added);
     list("platforms removed", "-", &changes.platforms.removed);
     list("manifests added", "+", &changes.manifests.added);

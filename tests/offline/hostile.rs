@@ -489,6 +489,7 @@ const ACTIVE: &str =
     "\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m\u{8}\r\u{7f}\u{202e}<script>alert(1)</script>";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one bundle, every output in turn")]
 fn collected_text_is_inert_in_every_output() {
     let bench = Bench::new();
     let spec = "apiVersion: troubleshoot.sh/v1beta2

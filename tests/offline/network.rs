@@ -36,7 +36,7 @@ spec:
 const DEADLINE: Duration = Duration::from_secs(6);
 
 /// What the harness has after its deadline for closing the bundle and judging it, on a loaded machine.
-const GRACE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_mins(1);
 
 /// What is done to an answer, and which are meant: one in so many, of those whose path begins so.
 struct Network {

@@ -435,7 +435,9 @@ mod tests {
             let mut header = Header::new_gnu();
             header.set_size(content.len() as u64);
             header.set_mode(0o644);
-            builder.append_data(&mut header, name, content).expect("a member");
+            builder
+                .append_data(&mut header, name, content)
+                .expect("a member");
         }
         let mut header = Header::new_gnu();
         header.set_entry_type(EntryType::Symlink);

@@ -40,6 +40,7 @@ fn parse(text: &[u8]) -> Result<Airgap, String> {
     }
     #[derive(Deserialize, Default)]
     #[serde(default, rename_all = "camelCase")]
+    #[expect(clippy::struct_field_names, reason = "the names are the file's")]
     struct Artifacts {
         charts: String,
         images_amd64: String,

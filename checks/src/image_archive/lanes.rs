@@ -22,7 +22,7 @@ pub(super) struct Job {
 /// Where contents are examined.
 pub(super) enum Examiner<'a> {
     /// In this thread.
-    Here(Here<'a>),
+    Here(Box<Here<'a>>),
     /// In others.
     Lanes(Lanes),
 }
@@ -48,13 +48,13 @@ enum Message {
 
 impl<'a> Examiner<'a> {
     pub(super) fn here(shelf: &'a Mutex<Shelf>) -> Self {
-        Self::Here(Here {
+        Self::Here(Box::new(Here {
             shelf,
             digests: Digests {
                 stored: Digester::here(),
                 unpacked: Digester::here(),
             },
-        })
+        }))
     }
 
     /// Begins `count` threads, each with two more for its digests.

@@ -1,5 +1,7 @@
 //! Archives made here, in every container, and damaged in every place.
 
+#![expect(clippy::unwrap_used, reason = "a test's failure is a panic")]
+
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;

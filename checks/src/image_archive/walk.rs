@@ -54,17 +54,17 @@ enum From {
 
 /// Reads what is asked for.
 pub(super) fn walk(request: &Request, stop: &AtomicBool) -> Result<Shelf, ReadError> {
-    let shelf = Mutex::new(Shelf::default());
+    let held = Mutex::new(Shelf::default());
     let walk = Walk {
         request,
-        shelf: &shelf,
+        shelf: &held,
         stop,
     };
     walk.run()?;
     if stop.load(Ordering::Relaxed) {
         return Err(ReadError::Stopped);
     }
-    Ok(shelf
+    Ok(held
         .into_inner()
         .unwrap_or_else(std::sync::PoisonError::into_inner))
 }
@@ -117,9 +117,9 @@ impl Walk<'_> {
             .map_err(open)?;
         let stored = Stored::of(&start);
         let lanes = thread::available_parallelism().map_or(1, usize::from);
-        let shelf = self.shelf;
+        let held = self.shelf;
         let ended = thread::scope(|scope| {
-            let mut examiner = Examiner::lanes(lanes.min(MAX_LANES), scope, shelf);
+            let mut examiner = Examiner::lanes(lanes.min(MAX_LANES), scope, held);
             let whole = Cursor::new(start).chain(&mut from);
             let tar = stored.unpacked(whole).map_err(open)?;
             let mut members = Members::new(tar, self.request.limits.archive);
@@ -143,13 +143,11 @@ impl Walk<'_> {
             Ok((position, ended))
         })?;
         let (position, ended) = ended;
-        let mut shelf = locked(self.shelf);
-        stored
-            .container()
-            .clone_into(&mut shelf.inventory.container);
-        shelf.inventory.bytes = from.read;
-        shelf.inventory.unpacked_bytes = position;
-        drop(shelf);
+        let mut held = locked(self.shelf);
+        stored.container().clone_into(&mut held.inventory.container);
+        held.inventory.bytes = from.read;
+        held.inventory.unpacked_bytes = position;
+        drop(held);
         self.ended(ended)
     }
 
@@ -168,14 +166,14 @@ impl Walk<'_> {
                 | MembersError::TooLarge { .. }),
             ) => Err(ReadError::Cap { path, source }),
             Err(error) => {
-                let mut shelf = locked(self.shelf);
-                if shelf.inventory.members == 0 {
+                let mut held = locked(self.shelf);
+                if held.inventory.members == 0 {
                     return Err(ReadError::NotAnArchive {
                         path,
                         reason: error.to_string(),
                     });
                 }
-                shelf.inventory.damage = Some(error.to_string());
+                held.inventory.damage = Some(error.to_string());
                 Ok(())
             }
         }
@@ -216,16 +214,16 @@ impl Walk<'_> {
 
     /// The segments of a member's name, where the member is of use.
     fn inside<'n>(&self, name: &'n str, kind: &MemberKind, prefix: &str) -> Option<Vec<&'n str>> {
-        let mut shelf = locked(self.shelf);
-        shelf.inventory.members += 1;
+        let mut held = locked(self.shelf);
+        held.inventory.members += 1;
         let Some(parts) = segments(name) else {
             if !name.chars().all(|letter| matches!(letter, '.' | '/')) || name.contains("..") {
-                shelf.note(format!("{name} leads out of the archive and is not read"));
+                held.note(format!("{name} leads out of the archive and is not read"));
             }
             return None;
         };
         if prefix.is_empty() && matches!(parts[..], ["images", ..]) {
-            shelf.inventory.has_images = true;
+            held.inventory.has_images = true;
         }
         match kind {
             MemberKind::File(_) => return Some(parts),
@@ -233,11 +231,11 @@ impl Walk<'_> {
             MemberKind::Symlink(to) | MemberKind::HardLink(to) => {
                 let is_symbolic = matches!(kind, MemberKind::Symlink(_));
                 match target(&parts, to, is_symbolic) {
-                    Some(to) => shelf.link(joined(prefix, &parts.join("/")), joined(prefix, &to)),
-                    None => shelf.note(format!("{name} is a link that leads out of the archive")),
+                    Some(to) => held.link(joined(prefix, &parts.join("/")), joined(prefix, &to)),
+                    None => held.note(format!("{name} is a link that leads out of the archive")),
                 }
             }
-            MemberKind::Other(what) => shelf.note(format!("{name} is {what} and is not read")),
+            MemberKind::Other(what) => held.note(format!("{name} is {what} and is not read")),
         }
         None
     }
@@ -304,9 +302,9 @@ impl Walk<'_> {
         if size > limit {
             locked(self.shelf).note(format!("{path} has {size} bytes, more than {limit}"));
         } else if content.read_to_end(&mut text).is_ok() {
-            let mut shelf = locked(self.shelf);
-            if shelf.is_last(path, sequence) {
-                shelf.text(path, place, &text);
+            let mut held = locked(self.shelf);
+            if held.is_last(path, sequence) {
+                held.text(path, place, &text);
             }
         }
     }
@@ -322,9 +320,9 @@ impl Walk<'_> {
     /// The release, of which the YAML files are kept.
     fn release(&self, path: &str, content: &mut dyn Skip) {
         let (release, files) = release::read(path, content, self.request.limits.archive);
-        let mut shelf = locked(self.shelf);
-        shelf.release(release);
-        shelf.release_files = files;
+        let mut held = locked(self.shelf);
+        held.release(release);
+        held.release_files = files;
     }
 
     /// A tar that can be read from anywhere: its members are listed first and examined several at once.
@@ -355,13 +353,13 @@ impl Walk<'_> {
                 });
             }
         };
-        let mut shelf = locked(self.shelf);
+        let mut held = locked(self.shelf);
         Stored::Plain
             .container()
-            .clone_into(&mut shelf.inventory.container);
-        shelf.inventory.bytes = size;
-        shelf.inventory.unpacked_bytes = members.position();
-        drop(shelf);
+            .clone_into(&mut held.inventory.container);
+        held.inventory.bytes = size;
+        held.inventory.unpacked_bytes = members.position();
+        drop(held);
         self.ended(ended)?;
         self.examine_all(&all)
     }
@@ -370,11 +368,11 @@ impl Walk<'_> {
         let mut all = Vec::new();
         let mut bytes = 0;
         self.list(&self.request.path, &mut Vec::new(), &mut all, &mut bytes)?;
-        let mut shelf = locked(self.shelf);
-        "folder".clone_into(&mut shelf.inventory.container);
-        shelf.inventory.bytes = bytes;
-        shelf.inventory.unpacked_bytes = bytes;
-        drop(shelf);
+        let mut held = locked(self.shelf);
+        "folder".clone_into(&mut held.inventory.container);
+        held.inventory.bytes = bytes;
+        held.inventory.unpacked_bytes = bytes;
+        drop(held);
         self.examine_all(&all)
     }
 

@@ -414,7 +414,11 @@ fn descriptor(media_type: &str, (digest, size): &(String, usize)) -> Value {
 
 fn digest(bytes: &[u8]) -> String {
     let digits = Sha256::digest(bytes);
-    let digits: String = digits.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = digits.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
     format!("sha256:{digits}")
 }
 

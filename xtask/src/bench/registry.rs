@@ -135,7 +135,11 @@ fn fill(folder: &Path) -> Result<()> {
 
 fn blob(root: &Path, bytes: &[u8]) -> Result<(String, usize)> {
     let digits = Sha256::digest(bytes);
-    let digits: String = digits.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = digits.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
     write(
         &root.join(format!("blobs/sha256/{}/{digits}/data", &digits[..2])),
         bytes,

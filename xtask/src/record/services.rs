@@ -13,7 +13,7 @@ use crate::rig::Rig;
 ///
 /// * the database, the tracking server's role and database in it, and eleven sessions of that role. PostgreSQL refuses to
 ///   run as root, so nobody is root there;
-/// * MinIO in a region that the recording's spec does not name;
+/// * `MinIO` in a region that the recording's spec does not name;
 /// * a registry with two images for two platforms, of which one has lost a layer on arm64;
 /// * `application.airgap`, made of that registry's storage before it lost the layer: one image is cut, one is not in it.
 const SERVICES: &str = r#"

@@ -10,6 +10,8 @@ mod release;
 mod space;
 mod words;
 
+use std::fmt::Write as _;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -446,7 +448,9 @@ fn complete(
         _ => ".",
     });
     if contents.not_compared > 0 {
-        message.push_str(&format!(
+        // Writing to a String cannot fail.
+        let _ = write!(
+            message,
             " The diff_ids of {} layers were not compared{}.",
             contents.not_compared,
             if inventory.layers_unpacked {
@@ -454,13 +458,14 @@ fn complete(
             } else {
                 " (skipDiffIds)"
             }
-        ));
+        );
     }
     if !contents.foreign.is_empty() {
-        message.push_str(&format!(
+        let _ = write!(
+            message,
             " {} foreign layers are fetched from elsewhere by whoever pulls.",
             contents.foreign.len()
-        ));
+        );
     }
     answers.say(Finding {
         observed,

@@ -85,7 +85,7 @@ pub(super) struct Place<'a> {
 #[derive(Debug, Clone)]
 pub(super) enum Top<'a> {
     /// A manifest or an index.
-    Digest(Descriptor),
+    Digest(Box<Descriptor>),
     /// An image of `docker save`.
     Docker(&'a DockerImage),
     /// It is said to be there and is not.
@@ -192,7 +192,7 @@ fn by_digest(digest: &str) -> Descriptor {
 fn in_repository(reference: &ImageReference, repository: &Repository) -> Top<'static> {
     if let Some(digest) = &reference.digest {
         return if repository.revisions.contains(digest) {
-            Top::Digest(by_digest(digest))
+            Top::Digest(Box::new(by_digest(digest)))
         } else {
             Top::Absent(format!(
                 "repository {:?} has no manifest {digest}",
@@ -208,7 +208,7 @@ fn in_repository(reference: &ImageReference, repository: &Repository) -> Top<'st
                 reference.last()
             ))
         },
-        |digest| Top::Digest(by_digest(digest)),
+        |digest| Top::Digest(Box::new(by_digest(digest))),
     )
 }
 
@@ -239,7 +239,7 @@ fn repositories<'a>(
                 name: shown,
                 path_only: true,
                 place,
-                top: Top::Digest(by_digest(digest)),
+                top: Top::Digest(Box::new(by_digest(digest))),
             });
         };
         let mut reached: Vec<&str> = Vec::new();
@@ -293,7 +293,7 @@ fn oci<'a>(root: &'a str, store: &'a Store, images: &mut Vec<Image<'a>>) {
                 store,
                 repository: None,
             },
-            top: Top::Digest(descriptor.clone()),
+            top: Top::Digest(Box::new(descriptor.clone())),
         });
     }
 }

@@ -227,30 +227,29 @@ pub(super) fn differential(
             message,
         )
     };
-    match base {
-        Some(base) => answers.say(said(
+    if let Some(base) = base {
+        answers.say(said(
             Verdict::Pass,
             format!(
                 "It holds no images; they are looked for in its base, {}.",
                 base.path
             ),
-        )),
-        None => {
-            answers.say(
-                said(
-                    Verdict::Warn,
-                    format!(
-                        "It holds none of its {count} images: KOTS takes them for pushed already and does not look."
-                    ),
-                )
-                .with_remedy(
-                    "Check the registry for them (the probe `registry`), or give the bundle that it is based on as `base`.",
+        ));
+    } else {
+        answers.say(
+            said(
+                Verdict::Warn,
+                format!(
+                    "It holds none of its {count} images: KOTS takes them for pushed already and does not look."
                 ),
-            );
-            answers.unknown(format!(
-                "{count} images are not in the archive, and no base is given"
-            ));
-        }
+            )
+            .with_remedy(
+                "Check the registry for them (the probe `registry`), or give the bundle that it is based on as `base`.",
+            ),
+        );
+        answers.unknown(format!(
+            "{count} images are not in the archive, and no base is given"
+        ));
     }
     true
 }

@@ -25,65 +25,62 @@ impl Case<'_> {
     pub(super) fn servers(&self, judgement: &mut Judgement) {
         for server in &self.found.servers {
             let finding = self.finding(&format!("server/{}", server.address));
-            match &server.failure {
-                Some(failure) => {
-                    let needed = self.images.that_need(&server.address);
-                    let need = match needed {
-                        0 => "no image depends on it alone".to_owned(),
-                        1 => "1 image needs it".to_owned(),
-                        many => format!("{many} images need it"),
-                    };
-                    let text = format!(
-                        "{} {} cannot be used: {}; {need}.",
-                        kind(server.role),
-                        server.address,
-                        failure.message
-                    );
-                    if is_unknown(failure.reason) {
-                        let reason = format!("{text} {} ({})", remedy(failure), self.path);
-                        judgement
-                            .not_evaluated
-                            .get_or_insert(NotEvaluated::Unknown(reason));
-                        continue;
-                    }
-                    judgement.findings.push(Finding {
-                        verdict: Some(if needed == 0 {
-                            Verdict::Warn
-                        } else {
-                            Verdict::Fail
+            if let Some(failure) = &server.failure {
+                let needed = self.images.that_need(&server.address);
+                let need = match needed {
+                    0 => "no image depends on it alone".to_owned(),
+                    1 => "1 image needs it".to_owned(),
+                    many => format!("{many} images need it"),
+                };
+                let text = format!(
+                    "{} {} cannot be used: {}; {need}.",
+                    kind(server.role),
+                    server.address,
+                    failure.message
+                );
+                if is_unknown(failure.reason) {
+                    let reason = format!("{text} {} ({})", remedy(failure), self.path);
+                    judgement
+                        .not_evaluated
+                        .get_or_insert(NotEvaluated::Unknown(reason));
+                    continue;
+                }
+                judgement.findings.push(Finding {
+                    verdict: Some(if needed == 0 {
+                        Verdict::Warn
+                    } else {
+                        Verdict::Fail
+                    }),
+                    message: text,
+                    observed: format!("{} ({})", steps(server), self.path),
+                    remedy: match server.role {
+                        // Who sends there can be told not to.
+                        Role::Redirect => remedy(&Failure {
+                            reason: Reason::RedirectUnreachable,
+                            ..Failure::default()
                         }),
-                        message: text,
-                        observed: format!("{} ({})", steps(server), self.path),
-                        remedy: match server.role {
-                            // Who sends there can be told not to.
-                            Role::Redirect => remedy(&Failure {
-                                reason: Reason::RedirectUnreachable,
-                                ..Failure::default()
-                            }),
-                            _ => remedy(failure),
-                        }
-                        .to_owned(),
-                        ..finding
-                    });
-                }
-                None => {
-                    let warning = self.warning(server);
-                    let is_told = matches!(server.role, Role::Registry | Role::Mirror);
-                    if warning.is_none() && !is_told {
-                        continue;
+                        _ => remedy(failure),
                     }
-                    let (verdict, message, remedy) = match warning {
-                        Some((message, remedy)) => (Verdict::Warn, message, remedy),
-                        None => (Verdict::Pass, answers(server), String::new()),
-                    };
-                    judgement.findings.push(Finding {
-                        verdict: Some(verdict),
-                        message,
-                        observed: format!("{} ({})", steps(server), self.path),
-                        remedy,
-                        ..finding
-                    });
+                    .to_owned(),
+                    ..finding
+                });
+            } else {
+                let warning = self.warning(server);
+                let is_told = matches!(server.role, Role::Registry | Role::Mirror);
+                if warning.is_none() && !is_told {
+                    continue;
                 }
+                let (verdict, message, remedy) = match warning {
+                    Some((message, remedy)) => (Verdict::Warn, message, remedy),
+                    None => (Verdict::Pass, answers(server), String::new()),
+                };
+                judgement.findings.push(Finding {
+                    verdict: Some(verdict),
+                    message,
+                    observed: format!("{} ({})", steps(server), self.path),
+                    remedy,
+                    ..finding
+                });
             }
         }
     }

@@ -1,5 +1,6 @@
 //! `s3`: an object storage can be used as the application uses it, and nobody else can.
 
+mod access;
 mod claims;
 mod condition;
 

@@ -55,7 +55,7 @@ pub(super) fn add(need: &mut Need, file: &str, text: &str, kind: Kind) {
                 reader.document(&value, 0);
             }
             Err(reason) if kind == Kind::Rendered => {
-                unread(need, format!("{file}, document {}: {reason}", index + 1))
+                unread(need, format!("{file}, document {}: {reason}", index + 1));
             }
             Err(_) => {}
         }

@@ -148,7 +148,7 @@ impl Registries {
             }
             let question = Question::get(root, Stage::Api, Kind::Other);
             let answer = self.send(server, &client, &question).await?;
-            let challenges = self.api(server, &answer)?;
+            let challenges = Self::api(server, &answer)?;
             seen.challenges = challenges.iter().map(|it| it.scheme().to_owned()).collect();
             mark(
                 &mut seen,
@@ -170,7 +170,7 @@ impl Registries {
     }
 
     /// What the API's root says.
-    fn api(&self, server: &Asked, answer: &Answer) -> Result<Vec<Challenge>, Failure> {
+    fn api(server: &Asked, answer: &Answer) -> Result<Vec<Challenge>, Failure> {
         let refuse = |reason, text: String| {
             let mut failure = server.failure(Stage::Api, reason, text);
             failure.status = Some(answer.status);
@@ -246,17 +246,17 @@ impl Registries {
             if let Some(until) = patience {
                 sleep_until(until).await;
             }
-            let tried = {
+            let answered = {
                 // Permits are of semaphores that are never closed.
                 let _own = server.permits.acquire().await;
                 let _all = self.all.acquire().await;
                 self.counts.add(question.kind);
                 self.once(server, client, question).await
             };
-            let wait = match &tried {
+            let wait = match &answered {
                 Ok(answer) if answer.status == 429 => self.wait(server, answer, tries)?,
                 Err((_, true)) if tries < 3 => Duration::from_millis(100),
-                _ => return tried.map_err(|(failure, _)| failure),
+                _ => return answered.map_err(|(failure, _)| failure),
             };
             self.counts.repeated.fetch_add(1, Ordering::Relaxed);
             let until = Instant::now() + wait;

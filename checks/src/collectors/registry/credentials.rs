@@ -318,7 +318,7 @@ mod tests {
             "{}",
             r#"{"auths":{"r.io":"hunter2"}}"#,
         ] {
-            let error = docker_config("a", text.as_bytes()).err().expect(text);
+            let error = docker_config("a", text.as_bytes()).expect_err(text);
             assert!(!error.contains("hunter2"), "{error}");
         }
     }

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use bundle::collected::registry::{Failure, Image, Platform, Push, Reason, Role, Stage};
-use futures::FutureExt as _;
-use futures::future::{BoxFuture, join_all};
 use http::{Method, Uri};
 use serde::{Deserialize, Serialize};
 use syntax::image::ImageReference;
@@ -13,8 +11,7 @@ use syntax::image::ImageReference;
 use super::client::Registries;
 use super::credentials::{Credential, matching};
 use super::errors;
-use super::layers::Walked;
-use super::manifest::{self, Child, Content, Manifest, is_wanted};
+use super::manifest::{self, Content, Manifest};
 use super::mirrors::{Place, Rule, TrustText, places};
 use super::once::Once;
 use super::push::push;
@@ -278,10 +275,9 @@ impl Walk<'_> {
         self.manifests
             .get(key, async {
                 // What is left of a limit is told with the first answer.
-                self.registries
-                    .open(&repository.server, &repository.api())
-                    .await?;
-                self.spare(repository)?;
+                let api = repository.api();
+                Box::pin(self.registries.open(&repository.server, &api)).await?;
+                Self::spare(repository)?;
                 let path = format!("manifests/{reference}");
                 let answer = repository.ask(Wanted {
                     method: &Method::GET,
@@ -310,7 +306,7 @@ impl Walk<'_> {
     }
 
     /// Leaves a quarter of what a registry gives in a window to whoever must pull.
-    fn spare(&self, repository: &Repository<'_>) -> Result<(), Failure> {
+    fn spare(repository: &Repository<'_>) -> Result<(), Failure> {
         let told = repository.server.rate_limit().unwrap_or_default();
         match (told.limit, told.remaining) {
             (Some(limit), Some(remaining)) if remaining.saturating_mul(4) <= limit => {

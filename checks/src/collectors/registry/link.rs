@@ -311,15 +311,14 @@ impl Way<'_> {
         host: &str,
         channel: Box<dyn Channel>,
     ) -> Result<(super::Facts, Result<Box<dyn Channel>, (Reason, String)>), Failure> {
-        match timeout(self.step, self.trust.handshake(host, channel)).await {
-            Ok((facts, made)) => Ok((facts, made.map(|it| Box::new(it) as Box<dyn Channel>))),
-            Err(_) => {
-                let text = format!(
-                    "the connection was accepted, and the TLS handshake not answered within {} s",
-                    self.step.as_secs_f32()
-                );
-                Err(self.failure(Stage::Tls, Reason::NoAnswer, text))
-            }
+        if let Ok((facts, made)) = timeout(self.step, self.trust.handshake(host, channel)).await {
+            Ok((facts, made.map(|it| Box::new(it) as Box<dyn Channel>)))
+        } else {
+            let text = format!(
+                "the connection was accepted, and the TLS handshake not answered within {} s",
+                self.step.as_secs_f32()
+            );
+            Err(self.failure(Stage::Tls, Reason::NoAnswer, text))
         }
     }
 
@@ -392,8 +391,8 @@ async fn head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
 }
 
 /// Sets a step.
-pub(super) fn mark(server: &mut Server, stage: Stage, state: State, detail: &str) {
-    if let Some(step) = server.steps.iter_mut().find(|step| step.stage == stage) {
+pub(super) fn mark(server: &mut Server, link: Stage, state: State, detail: &str) {
+    if let Some(step) = server.steps.iter_mut().find(|step| step.stage == link) {
         step.state = state;
         detail.clone_into(&mut step.detail);
     }

@@ -132,6 +132,7 @@ const IMAGES: usize = 16;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
+#[derive(Default)]
 struct Registry {
     /// The images.
     images: Vec<String>,
@@ -168,30 +169,6 @@ struct Registry {
     resolved: Option<Resolved>,
     /// How long all of it may take, as `2m`. Five minutes if empty.
     timeout: String,
-}
-
-impl Default for Registry {
-    fn default() -> Self {
-        Self {
-            images: Vec::new(),
-            image_files: Vec::new(),
-            workloads: None,
-            namespace: String::new(),
-            image_pull_secrets: Vec::new(),
-            service_account: String::new(),
-            credentials: Vec::new(),
-            tls: TlsConfig::default(),
-            plain_http: Vec::new(),
-            proxy: ProxyConfig::default(),
-            mirrors: MirrorConfig::default(),
-            platforms: Vec::new(),
-            push: Vec::new(),
-            requests_per_server: 0,
-            from: From::default(),
-            resolved: None,
-            timeout: String::new(),
-        }
-    }
 }
 
 /// Certificates and keys.
@@ -337,7 +314,7 @@ impl Collector for Named {
             None => ("here", self.config.resolve(context).await),
         };
         let mut found = self.probe(&resolved, context, end).await?;
-        found.from = from.to_owned();
+        from.clone_into(&mut found.from);
         hide(&mut found, &resolved);
         output.json(&self.path()?, &found)
     }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bundle::collected::registry::{RateLimit, Requests, Stage};
 use http::{HeaderMap, HeaderValue, Method};
-use jiff::Timestamp;
 use jiff::fmt::rfc2822;
+
+use crate::clock::Clock;
 
 /// Bytes of an answer that is no manifest: tokens and errors.
 const SMALL: usize = 256 << 10;
@@ -122,7 +123,7 @@ pub(super) fn retry_after(text: &str) -> Option<Duration> {
     let date = rfc2822::DateTimeParser::new()
         .parse_timestamp(text.trim())
         .ok()?;
-    let wait = date.duration_since(Timestamp::now());
+    let wait = date.duration_since(Clock::default().now());
     Some(Duration::try_from(wait).unwrap_or_default())
 }
 

@@ -76,7 +76,8 @@ impl Repository<'_> {
         let all = if some.is_empty() { &nobody[..] } else { &some };
         let mut last = None;
         for credential in all {
-            let asked = self.ask_as(wanted, *credential).await;
+            // The way to a server is a large future, and there are many at once.
+            let asked = Box::pin(self.ask_as(wanted, *credential)).await;
             match asked {
                 Err(failure) if is_about_who(failure.reason) => {
                     if let Some(credential) = credential {

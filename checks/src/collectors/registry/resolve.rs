@@ -342,12 +342,12 @@ impl Resolving<'_> {
     async fn platforms(&mut self, config: &Registry) {
         if !config.platforms.is_empty() {
             self.resolved.platforms.clone_from(&config.platforms);
-            self.resolved.platforms_from = "spec".to_owned();
+            "spec".clone_into(&mut self.resolved.platforms_from);
             return;
         }
         let Some(cluster) = self.context.cluster.clone() else {
-            self.resolved.platforms_from =
-                "all, for there is no cluster to ask for its nodes".to_owned();
+            "all, for there is no cluster to ask for its nodes"
+                .clone_into(&mut self.resolved.platforms_from);
             return;
         };
         let mut found = BTreeSet::new();

@@ -31,7 +31,7 @@ pub(super) struct Secret {
 }
 
 impl Resolving<'_> {
-    /// The pull secrets that the spec names, else those of its ServiceAccount: as the API server gives them to a pod.
+    /// The pull secrets that the spec names, else those of its `ServiceAccount`: as the API server gives them to a pod.
     pub(super) async fn own_secrets(&mut self, config: &Registry, namespace: &str) -> Vec<String> {
         let mut sources = Vec::new();
         for (index, auth) in config.credentials.iter().enumerate() {
@@ -132,10 +132,13 @@ impl Resolving<'_> {
     }
 }
 
+/// Reads what a key of a pull secret holds; the text is where it is from.
+type ReadEntries = fn(&str, &[u8]) -> Result<Entries, String>;
+
 /// The entries of a pull secret of either type.
 fn of_secret(source: &str, secret: Secret) -> Result<Entries, String> {
     let data = secret.data.unwrap_or_default();
-    let (key, read): (_, fn(&str, &[u8]) -> Result<Entries, String>) = match secret.kind.as_str() {
+    let (key, read): (_, ReadEntries) = match secret.kind.as_str() {
         "kubernetes.io/dockerconfigjson" => (".dockerconfigjson", docker_config),
         "kubernetes.io/dockercfg" => (".dockercfg", docker_cfg),
         kind => {

@@ -112,12 +112,12 @@ async fn no_credential_follows_a_redirect_and_no_signature_is_told() {
 
 #[tokio::test]
 async fn storage_that_refuses_head_is_asked_for_a_byte() {
-    let storage = Server::start(|request| match request.method.as_str() {
-        "HEAD" => Reply::status(403, "x", "signed for GET"),
-        _ => {
-            assert_eq!(request.headers["range"], "bytes=0-0");
-            Reply::json("f")
+    let storage = Server::start(|request| {
+        if request.method == "HEAD" {
+            return Reply::status(403, "x", "signed for GET");
         }
+        assert_eq!(request.headers["range"], "bytes=0-0");
+        Reply::json("f")
     })
     .await;
     let target = storage.address.clone();

@@ -1,6 +1,6 @@
 //! Tokens: each is asked for once, for a repository and a credential, until its time is over.
 //!
-//! Fact: the distribution project's token authentication specification, and its OAuth2 variant for identity tokens.
+//! Fact: the distribution project's token authentication specification, and its `OAuth2` variant for identity tokens.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -91,7 +91,7 @@ impl Registries {
         let (life, result) = match asked {
             Ok((token, life)) => (life.saturating_sub(MARGIN), Ok(token)),
             // What was refused is refused for the whole run.
-            Err(failure) => (Duration::from_secs(86_400), Err(failure)),
+            Err(failure) => (Duration::from_hours(24), Err(failure)),
         };
         *slot = Some((Instant::now() + life, result.clone()));
         result

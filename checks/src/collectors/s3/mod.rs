@@ -18,6 +18,7 @@ use crate::collector::{
 use crate::secret_data::permission;
 
 mod answer;
+mod besides;
 mod canonical;
 mod cleanup;
 mod explain;

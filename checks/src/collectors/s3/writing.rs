@@ -9,10 +9,11 @@ use bytes::Bytes;
 use http::Method;
 use http_body_util::Full;
 
+use super::besides::denied;
 use super::cleanup;
 use super::probe::{Checksums, Probe, Refused, other};
 use super::reach::passed;
-use super::reading::denied;
+
 use super::settings::failure;
 use super::signing::{Draft, Payload};
 use crate::collector::{Context, Output};

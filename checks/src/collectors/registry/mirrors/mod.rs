@@ -34,6 +34,10 @@ pub(super) struct Rule {
 /// A server that stands in.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of a configuration file"
+)]
 pub(super) struct Stand {
     /// `https://mirror.example.com:5000`
     pub(super) address: String,
@@ -117,7 +121,7 @@ pub(super) fn places(
     if let Some((stand, rule)) = fallback {
         places.extend(place(stand, rule, image));
     } else if !never_source {
-        let scheme = if in_clear.iter().any(|host| *host == image.host) {
+        let scheme = if in_clear.contains(&image.host) {
             "http"
         } else {
             "https"

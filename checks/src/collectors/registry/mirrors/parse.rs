@@ -1,7 +1,7 @@
 //! The forms in which mirrors are written down.
 //!
 //! Facts: containerd's `docs/hosts.md`; `containers-registries.conf(5)`; the K3s and RKE2 manuals on private registries;
-//! OpenShift's `config.openshift.io/v1` `ImageDigestMirrorSet` and `ImageTagMirrorSet`, `operator.openshift.io/v1alpha1`
+//! `OpenShift`'s `config.openshift.io/v1` `ImageDigestMirrorSet` and `ImageTagMirrorSet`, `operator.openshift.io/v1alpha1`
 //! `ImageContentSourcePolicy`.
 
 use std::collections::BTreeMap;
@@ -193,10 +193,7 @@ fn texts(value: Option<&toml::Value>) -> Vec<String> {
 /// Only the place: the words of an error quote the file, which may hold credentials.
 fn toml_problem(error: &toml::de::Error, text: &str) -> String {
     let start = error.span().map_or(0, |span| span.start).min(text.len());
-    let line = text.as_bytes()[..start]
-        .iter()
-        .filter(|byte| **byte == b'\n')
-        .count();
+    let line = memchr::memchr_iter(b'\n', &text.as_bytes()[..start]).count();
     format!("it is no TOML: line {}", line + 1)
 }
 
@@ -367,7 +364,7 @@ fn k3s_trust(configs: &Value, address: &str) -> TrustText {
     }
 }
 
-/// The field of an OpenShift kind that holds its mirrors, and what they answer for.
+/// The field of an `OpenShift` kind that holds its mirrors, and what they answer for.
 pub(super) const OPENSHIFT: [(&str, &str, &str, bool, bool); 3] = [
     (
         "config.openshift.io/v1",
@@ -392,7 +389,7 @@ pub(super) const OPENSHIFT: [(&str, &str, &str, bool, bool); 3] = [
     ),
 ];
 
-/// A set of OpenShift's mirrors.
+/// A set of `OpenShift`'s mirrors.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Set {

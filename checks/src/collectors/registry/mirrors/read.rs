@@ -115,13 +115,14 @@ impl Machine<'_> {
     /// A file's text, where there is one.
     async fn text(&mut self, path: &str) -> Option<String> {
         match self.host.file(path, LONGEST).await {
-            Ok(bytes) => match String::from_utf8(bytes) {
-                Ok(text) => Some(text),
-                Err(_) => {
+            Ok(bytes) => {
+                if let Ok(text) = String::from_utf8(bytes) {
+                    Some(text)
+                } else {
                     self.tell(path, "it is not UTF-8");
                     None
                 }
-            },
+            }
             Err(error) => {
                 if !is_absent(&error) {
                     self.tell(path, &error.to_string());
@@ -158,7 +159,7 @@ impl Machine<'_> {
             let files = self.host.names(&own, MOST).await.unwrap_or_default();
             let roots: Vec<String> = files
                 .iter()
-                .filter(|name| name.ends_with(".crt"))
+                .filter(|name| has_extension(name, "crt"))
                 .map(|name| format!("{own}/{name}"))
                 .collect();
             if !roots.is_empty() {
@@ -184,7 +185,7 @@ impl Machine<'_> {
             .names(REGISTRIES_FOLDER, MOST)
             .await
             .unwrap_or_default();
-        let further = further.iter().filter(|name| name.ends_with(".conf"));
+        let further = further.iter().filter(|name| has_extension(name, "conf"));
         files.extend(further.map(|name| format!("{REGISTRIES_FOLDER}/{name}")));
         for file in files {
             if let Some(text) = self.text(&file).await {
@@ -229,7 +230,7 @@ fn is_absent(error: &HostError) -> bool {
         if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
 }
 
-/// OpenShift's sets of mirrors, where the API has them.
+/// `OpenShift`'s sets of mirrors, where the API has them.
 pub(in crate::collectors::registry) async fn of_cluster(
     cluster: &Cluster,
     unread: &mut Vec<Unread>,
@@ -263,4 +264,8 @@ pub(in crate::collectors::registry) async fn of_cluster(
         }
     }
     rules
+}
+/// Whether a file is of a kind; the runtimes' own readers tell upper and lower case apart.
+fn has_extension(name: &str, extension: &str) -> bool {
+    std::path::Path::new(name).extension() == Some(extension.as_ref())
 }

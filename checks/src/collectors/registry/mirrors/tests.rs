@@ -98,7 +98,7 @@ proptest! {
         text in "(\\[\\[?(host\\.\"[a-z:/.@?#%]{0,20}\"|registry|registry\\.mirror)\\]\\]?\n|[a-z_-]{1,12} ?= ?(\"[a-z:/.@?#%]{0,20}\"|true|\\[\"pull\"\\])\n|mirrors: \\{a.b: \\{endpoint: \\[\"[a-z:/.@?#]{0,16}\"\\]\\}\\}\n|\\PC{0,20}\n){0,12}",
     ) {
         let image = syntax::image::ImageReference::parse("registry.example.com/team/app").expect("a reference");
-        for rule in rules(&form, "registry.example.com", &text) {
+        for rule in rules(form, "registry.example.com", &text) {
             let _ = rule.told();
             let (places, _) = places(&[rule], &image, &[]);
             for place in places {

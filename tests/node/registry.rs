@@ -10,7 +10,7 @@ const NODE: &str = "10.88.0.1";
 fn images_are_looked_for_from_a_restricted_pod() {
     let mut servers = Servers::new();
     let plain = servers.registry(2, "", "");
-    servers.push(plain, "team/app", "1", &[AMD64]);
+    Servers::push(plain, "team/app", "1", &[AMD64]);
     let htpasswd = format!(
         "auth: {{htpasswd: {{realm: test, path: {}}}}}\n",
         servers.shown("htpasswd")

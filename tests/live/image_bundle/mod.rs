@@ -18,6 +18,9 @@ use tempfile::TempDir;
 use crate::fixture::{from_rig, wait_until};
 use layout::Layout;
 
+/// What is done to an archive's members.
+type Damage<'a> = &'a dyn Fn(&mut Vec<(String, Vec<u8>)>);
+
 const WEB: &str = "registry.example.com/shop/web:1.0";
 const API: &str = "registry.example.com/shop/api:2.0";
 
@@ -341,7 +344,7 @@ fn a_bundle_with_the_storage_of_a_registry() {
         );
     }
     let (large, other) = layers(&whole);
-    let damaged = |name: &str, damage: &dyn Fn(&mut Vec<(String, Vec<u8>)>)| {
+    let damaged = |name: &str, damage: Damage<'_>| {
         let mut members = whole.clone();
         damage(&mut members);
         write(folder, "damaged.airgap", &packed(&members));
@@ -382,11 +385,11 @@ fn a_bundle_with_the_storage_of_a_registry() {
         said.report
     );
     let said = damaged("a link is missing", &|members| {
-        members.retain(|(name, _)| !name.contains("/web/_layers/"))
+        members.retain(|(name, _)| !name.contains("/web/_layers/"));
     });
     assert!(said.ids("fail").contains("links"), "{:#}", said.report);
     let said = damaged("a tag is missing", &|members| {
-        members.retain(|(name, _)| !name.contains("/api/_manifests/tags/"))
+        members.retain(|(name, _)| !name.contains("/api/_manifests/tags/"));
     });
     assert!(
         said.message("fail", "images").contains(API),
@@ -394,7 +397,7 @@ fn a_bundle_with_the_storage_of_a_registry() {
         said.report
     );
     let said = damaged("the release is missing", &|members| {
-        members.retain(|(name, _)| name != "app.tar.gz")
+        members.retain(|(name, _)| name != "app.tar.gz");
     });
     assert!(
         said.message("fail", "release").contains("app.tar.gz"),

@@ -158,13 +158,13 @@ fn every_link_that_breaks_has_its_reason() {
     let cluster = Cluster::new("registry-reasons");
     let mut servers = Servers::new();
     let plain = servers.registry(2, "", "");
-    let both = servers.push(plain, "team/app", "1", &[AMD64, ARM64]);
-    let half = servers.push(plain, "team/half", "1", &[AMD64, ARM64]);
+    let both = Servers::push(plain, "team/app", "1", &[AMD64, ARM64]);
+    let half = Servers::push(plain, "team/half", "1", &[AMD64, ARM64]);
     delete(
         plain,
         &format!("/v2/team/half/manifests/{}", half.manifests[1]),
     );
-    let cut = servers.push(plain, "team/cut", "1", &[AMD64]);
+    let cut = Servers::push(plain, "team/cut", "1", &[AMD64]);
     servers.remove_blob(&cut.layers[0]);
     let good = servers.registry(2, "", &servers.tls("good"));
     let expired = servers.registry(2, "", &servers.tls("expired"));
@@ -428,7 +428,7 @@ fn proxies_that_want_a_login_and_that_intercept_are_told_apart() {
     let cluster = Cluster::new("registry-proxies");
     let mut servers = Servers::new();
     let plain = servers.registry(2, "", "");
-    servers.push(plain, "team/app", "1", &[AMD64]);
+    Servers::push(plain, "team/app", "1", &[AMD64]);
     let good = servers.registry(2, "", &servers.tls("good"));
     let login = servers.proxy(true);
     let bump = servers.proxy(false);
@@ -479,12 +479,13 @@ fn proxies_that_want_a_login_and_that_intercept_are_told_apart() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one registry, asked in turn")]
 fn mirrors_pull_secrets_and_uploads() {
     let cluster = Cluster::new("registry-mirrors");
     let mut servers = Servers::new();
     let plain = servers.registry(2, "", "");
-    servers.push(plain, "team/app", "1", &[AMD64, ARM64]);
-    servers.push(plain, "team/amd64", "1", &[AMD64]);
+    Servers::push(plain, "team/app", "1", &[AMD64, ARM64]);
+    Servers::push(plain, "team/amd64", "1", &[AMD64]);
     let tokens = servers.token_service();
     let token = format!(
         "auth: {{token: {{realm: 'http://127.0.0.1:{tokens}/token', service: registry.test, issuer: test, rootcertbundle: {}}}}}\n",
@@ -615,7 +616,7 @@ fn the_images_of_pods_are_asked_for_with_their_own_secrets() {
     let cluster = Cluster::new("registry-pods");
     let mut servers = Servers::new();
     let plain = servers.registry(2, "", "");
-    servers.push(plain, "team/app", "1", &[AMD64]);
+    Servers::push(plain, "team/app", "1", &[AMD64]);
     let htpasswd = format!(
         "auth: {{htpasswd: {{realm: test, path: {}}}}}\n",
         servers.shown("htpasswd")

@@ -111,7 +111,7 @@ http: {{addr: '0.0.0.0:{port}'{http}}}
             &format!("REGISTRY_{version}"),
             &["serve", &file.to_string_lossy()],
         );
-        self.wait(port);
+        Self::wait(port);
         port
     }
 
@@ -123,7 +123,7 @@ http: {{addr: '0.0.0.0:{port}'{http}}}
         )
     }
 
-    pub(crate) fn wait(&self, port: u16) {
+    pub(crate) fn wait(port: u16) {
         wait_until(&format!("port {port} listens"), || {
             TcpStream::connect(("127.0.0.1", port)).is_ok()
         });
@@ -281,7 +281,7 @@ max_filedescriptors 1024
         let file = folder.join("squid.conf");
         fs::write(&file, text).expect("squid's configuration");
         self.spawn("SQUID", &["-N", "-f", &file.to_string_lossy()]);
-        self.wait(port);
+        Self::wait(port);
         port
     }
 
@@ -302,20 +302,14 @@ max_filedescriptors 1024
     }
 
     /// Pushes an image by hand: one layer for each platform, an index where there are several.
-    pub(crate) fn push(
-        &self,
-        port: u16,
-        repository: &str,
-        tag: &str,
-        platforms: &[&str],
-    ) -> Pushed {
+    pub(crate) fn push(port: u16, repository: &str, tag: &str, platforms: &[&str]) -> Pushed {
         let mut children = Vec::new();
         let mut layers = Vec::new();
         for platform in platforms {
             let config = json!({"os": "linux", "architecture": platform, "rootfs": {"type": "layers", "diff_ids": []}});
             let layer = format!("{repository} {tag} {platform} layer");
-            let config = self.blob(port, repository, config.to_string().as_bytes());
-            let layer = self.blob(port, repository, layer.as_bytes());
+            let config = Self::blob(port, repository, config.to_string().as_bytes());
+            let layer = Self::blob(port, repository, layer.as_bytes());
             let manifest = json!({
                 "schemaVersion": 2,
                 "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -364,7 +358,7 @@ max_filedescriptors 1024
         }
     }
 
-    fn blob(&self, port: u16, repository: &str, bytes: &[u8]) -> (String, usize) {
+    fn blob(port: u16, repository: &str, bytes: &[u8]) -> (String, usize) {
         let (_, headers, _) = request(
             port,
             "POST",

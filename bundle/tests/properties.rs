@@ -37,7 +37,11 @@ fn segment() -> impl Strategy<Value = String> {
 }
 
 fn paths() -> impl Strategy<Value = String> {
-    vec(segment(), 1..5).prop_map(|segments| segments.join("/"))
+    vec(segment(), 1..5)
+        .prop_map(|segments| segments.join("/"))
+        .prop_filter("no path on another system's machine", |path| {
+            BundlePath::new(path.as_str()).is_ok()
+        })
 }
 
 /// Contents around the lengths at which something changes: nothing, a record, a block.

@@ -106,12 +106,17 @@ fn packs_are_listed_printed_and_run() {
         .lines()
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    assert_eq!(names, ["gpu", "gpu-host", "postgres", "s3", "velero"]);
+    assert_eq!(
+        names,
+        [
+            "airgap", "gpu", "gpu-host", "postgres", "registry", "s3", "velero"
+        ]
+    );
     let document = bench
         .assay_run(["packs", "--format", "json"])
         .exits(0)
         .json();
-    assert_eq!(document["packs"][1]["source"], "pack:gpu-host");
+    assert_eq!(document["packs"][2]["source"], "pack:gpu-host");
     let spec = bench.assay_run(["packs", "gpu-host"]).exits(0).stdout;
     bench.write("mine.yaml", &spec);
     // Whatever this machine has, a copy says the same as the pack.

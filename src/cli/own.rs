@@ -58,7 +58,7 @@ enum Command {
     /// Judge an existing bundle by a spec
     #[command(after_help = "Example: assay analyze --bundle support-bundle.tar.gz preflight.yaml")]
     Analyze(analyze::Arguments),
-    /// Check an archive of container images: KOTS .airgap, OCI layout, docker save, a registry's storage
+    /// Check an archive of container images before it is carried into an air gap
     #[command(after_help = "Example: assay airgap verify application.airgap --need rendered/")]
     Airgap(airgap::Arguments),
     /// Mask secrets in an existing bundle, into a new one

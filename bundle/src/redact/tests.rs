@@ -45,6 +45,26 @@ fn redact(redactor: &Redactor, path: &str, input: &str) -> String {
     String::from_utf8(out).expect("text stays text")
 }
 
+/// Found by fuzzing: a document of JSON let go of lines that still waited for the kind of their object.
+#[test]
+fn what_waits_for_its_kind_waits_through_a_document_of_json() {
+    let secret = "apiVersion: v1\ndata:\n  entry: aHVudGVyMg==\n  config: |\n    {\n      \"a\": 1\n    }\nkind: Secret\n";
+    let crash = "L/backups/2026/i{\n \"env\": [\n:***HIDDEN**  {\n   \"value\": \"hunter03/02\"nv\": [\n  {\n   \"value\": \"hunter2\",\n   \"name\"ar.}gz";
+    for step in [1, 2, 3, 7, 64, usize::MAX] {
+        let text = |input: &str| {
+            let (out, _) =
+                redact_in_steps(&STANDARD, "a/b", input.as_bytes(), step).expect("redacts");
+            String::from_utf8(out).expect("text stays text")
+        };
+        assert!(
+            !text(secret).contains("aHVudGVyMg"),
+            "{step}: {}",
+            text(secret)
+        );
+        assert_eq!(text(crash), redact(&STANDARD, "a/b", crash), "{step}");
+    }
+}
+
 #[test]
 fn our_own_expressions_compile() {
     let compiled = &STANDARD.compiled;

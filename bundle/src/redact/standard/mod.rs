@@ -225,7 +225,15 @@ impl Reading {
             let before = (self.at, matches!(self.mode, Mode::Json(_)));
             match &mut self.mode {
                 Mode::Json(json) => match json.scan(text, base, last, finder, found) {
-                    Step::More => return json.decided(),
+                    Step::More => {
+                        // Lines before the document may still wait for what comes after it.
+                        let decided = json.decided();
+                        self.text.bound(decided, found);
+                        return self
+                            .text
+                            .waits_from()
+                            .map_or(decided, |from| from.min(decided));
+                    }
                     Step::Done(end) => {
                         self.at = end;
                         self.mode = Mode::Lines;
@@ -438,7 +446,8 @@ impl Standard {
             .extract_if(.., |edit| edit.range.end <= decided)
             .collect();
         edits::settle(&mut ready);
-        let length = decided - self.base;
+        let length = decided.saturating_sub(self.base);
+        let decided = self.base + length;
         edits::apply(&self.buffer[..length], self.base, &ready, out, counts);
         self.buffer.drain(..length);
         self.base = decided;

@@ -377,10 +377,11 @@ impl Text {
         }
     }
 
-    fn bound(&mut self, end: usize, found: &mut Vec<Edit>) {
+    /// Lets nothing wait for more than [`MAX_WAITING`] bytes before `end`.
+    pub(super) fn bound(&mut self, end: usize, found: &mut Vec<Edit>) {
         if self
             .waits_from()
-            .is_none_or(|from| end - from <= MAX_WAITING)
+            .is_none_or(|from| end.saturating_sub(from) <= MAX_WAITING)
         {
             return;
         }

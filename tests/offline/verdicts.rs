@@ -138,3 +138,19 @@ fn the_demo_shows_every_verdict() {
     );
     offline.exits(3);
 }
+
+#[test]
+fn what_probes_recorded_is_judged_without_them() {
+    let bench = Bench::new();
+    for (pack, words) in [
+        ("pack:s3", "eu-central-1"),
+        ("pack:registry", "layers that are missing"),
+        ("pack:airgap", "summarizer"),
+    ] {
+        let mut command = bench.assay();
+        command.args(["analyze", "--format", "json", pack, "--bundle"]);
+        let ran = Bench::run(command.arg(recorded())).exits(3);
+        let failed = ran.json()["fail"].to_string();
+        assert!(failed.contains(words), "{pack}: {failed}");
+    }
+}

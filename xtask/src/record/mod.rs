@@ -361,12 +361,14 @@ impl Recorder<'_> {
         run(self
             .rig
             .inside()
-            .command(&assay.to_string_lossy())?
-            .args(["collect", "--fail-on", "fail"])
-            .arg(&spec)
-            .arg("--output")
-            .arg(&bundle)
-            .current_dir(self.folder))?;
+            .command("sh")?
+            // The archive of images is recorded by the name that the pack gives it.
+            .args([
+                "-c",
+                r#"cd "$1" && exec "$2" collect --fail-on fail "$3" --output "$4""#,
+                "collect",
+            ])
+            .args([self.folder, &assay, &spec, &bundle]))?;
         run(Command::new("tar")
             .arg("xzf")
             .arg(&bundle)

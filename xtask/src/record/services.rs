@@ -14,14 +14,14 @@ use crate::rig::Rig;
 /// * the database, the tracking server's role and database in it, and eleven sessions of that role. PostgreSQL refuses to
 ///   run as root, so nobody is root there;
 /// * `MinIO` in a region that the recording's spec does not name;
-/// * a registry with two images for two platforms, of which one has lost a layer on arm64;
+/// * a registry with two images for two platforms, of which one has lost a layer on amd64;
 /// * `application.airgap`, made of that registry's storage before it lost the layer: one image is cut, one is not in it.
 const SERVICES: &str = r#"
 set -e
 nobody="unshare --user --map-user=65534 --map-group=65534"
 children=""
 # A fast shutdown of the database: it ends the sessions, too.
-trap 'kill -INT $children; wait' EXIT
+trap 'kill -INT $server; kill $children; wait' EXIT
 
 mkdir "$1/database"
 $nobody "$ASSAY_RIG_POSTGRES_17/initdb" --username owner --auth trust --no-sync --encoding UTF8 --locale C --pgdata "$1/database/data" >&2
@@ -35,7 +35,6 @@ END
 printf 'local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n' > "$1/database/data/pg_hba.conf"
 $nobody "$ASSAY_RIG_POSTGRES_17/postgres" -D "$1/database/data" >&2 &
 server=$!
-children="$server"
 sql() { psql --no-psqlrc --quiet --host "$1/database" --username "$2" --dbname "$3"; }
 until echo 'SELECT 1' | sql "$1" owner postgres > "$1/answers" 2>&1; do kill -0 $server; sleep 0.1; done
 echo "CREATE ROLE mlflow LOGIN PASSWORD 'brass-lantern-77' CONNECTION LIMIT 60; CREATE DATABASE mlflow OWNER mlflow;" |
@@ -101,7 +100,7 @@ END
 tar czf "$1/airgap/app.tar.gz" -C "$1/airgap" airgap.yaml
 tar czf "$1/application.airgap" -C "$1/airgap" airgap.yaml app.tar.gz images
 
-rm "$1/registry/$(blob "$1" features-arm64)"
+rm "$1/registry/$(blob "$1" features-amd64)"
 echo ready
 read -r _ || true
 "#;

@@ -1,92 +1,142 @@
-//! References to container images, as `docker`, the kubelet and KOTS read them (the grammar of
-//! distribution/reference).
+//! References to images: `registry.example.com:5000/team/app:1.2@sha256:…`, as containerd, Docker, the kubelet and KOTS
+//! read them.
+//!
+//! No crate: `oci-client` has one, and with it a client, chrono and a second base64; what is read here is a page of
+//! the distribution project's grammar. Fact: `distribution/reference`, `reference.go` and `normalize.go`.
 
 use std::fmt;
 
-/// A reference with everything that its short form leaves to be known.
+/// An image by its whole name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImageReference {
-    /// The registry's host and port, `docker.io` where none is written.
+    /// The registry as the reference names it: `docker.io`, `registry.example.com:5000`.
     pub registry: String,
-    /// The path in it, `library/nginx` for `nginx`.
+    /// The repository in it: `library/nginx`.
     pub repository: String,
-    /// The tag; `latest` where neither a tag nor a digest is written.
+    /// The tag; `latest` where there is neither a tag nor a digest.
     pub tag: Option<String>,
-    /// `sha256:<hex>`.
+    /// `sha256:…`, which counts where there is a tag, too.
     pub digest: Option<String>,
 }
 
 /// Why a text is no reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not an image reference: {reason}")]
-pub struct ReferenceError {
-    text: String,
-    reason: &'static str,
+pub enum ImageError {
+    /// Nothing at all.
+    #[error("it is empty")]
+    Empty,
+    /// The registry.
+    #[error("{0:?} is no host of a registry")]
+    Host(String),
+    /// The repository, which has lower-case letters, digits and `.`, `_`, `-` between them.
+    #[error(
+        "{0:?} is no name of a repository (lower-case letters, digits, and . _ - between them)"
+    )]
+    Repository(String),
+    /// The tag.
+    #[error("{0:?} is no tag (at most 128 letters, digits, _ . -)")]
+    Tag(String),
+    /// The digest.
+    #[error("{0:?} is no digest (sha256: and 64 hexadecimal digits, or sha512: and 128)")]
+    Digest(String),
 }
 
-/// The registry of short names.
-const DEFAULT_REGISTRY: &str = "docker.io";
-/// The longest name, of registry and repository together, that registries take.
-const MAX_NAME: usize = 255;
+/// The registry of references that name none.
+pub const DOCKER_HUB: &str = "docker.io";
+
+/// Where Docker Hub answers.
+const DOCKER_HUB_SERVER: &str = "registry-1.docker.io";
+
+/// The longest name of registry and repository together.
+const LONGEST_NAME: usize = 255;
 
 impl ImageReference {
-    /// Reads `[registry[:port]/]path[:tag][@digest]`.
-    pub fn parse(text: &str) -> Result<Self, ReferenceError> {
-        let refuse = |reason| ReferenceError {
-            text: text.chars().take(200).collect(),
-            reason,
-        };
-        let (rest, digest) = match text.split_once('@') {
+    /// Reads a reference as people write it into specs: `docker://` and `oci://` before it are left out, and Docker Hub
+    /// goes by its own name where its server is named.
+    pub fn parse_written(text: &str) -> Result<Self, ImageError> {
+        let text = text.trim();
+        let text = text
+            .strip_prefix("docker://")
+            .or_else(|| text.strip_prefix("oci://"))
+            .unwrap_or(text);
+        let mut read = Self::parse(text)?;
+        if read.registry == DOCKER_HUB_SERVER {
+            DOCKER_HUB.clone_into(&mut read.registry);
+            read.repository = in_docker_hub(&read.repository);
+        }
+        Ok(read)
+    }
+
+    /// Reads a reference.
+    pub fn parse(text: &str) -> Result<Self, ImageError> {
+        if text.is_empty() {
+            return Err(ImageError::Empty);
+        }
+        let (text, digest) = match text.split_once('@') {
             Some((rest, digest)) if is_digest(digest) => (rest, Some(digest.to_owned())),
-            Some(_) => return Err(refuse("what follows `@` is not a digest")),
+            Some((_, digest)) => return Err(ImageError::Digest(digest.to_owned())),
             None => (text, None),
         };
-        let after_slash = rest.rfind('/').map_or(0, |at| at + 1);
-        let (name, tag) = match rest[after_slash..].rfind(':') {
-            Some(at) => {
-                let (name, tag) = rest.split_at(after_slash + at);
+        // A colon in the first segment is a port's.
+        let name_end = text.rfind('/').map_or(0, |slash| slash + 1);
+        let (name, tag) = match text[name_end..].find(':') {
+            Some(colon) => {
+                let (name, tag) = text.split_at(name_end + colon);
                 (name, Some(&tag[1..]))
             }
-            None => (rest, None),
+            None => (text, None),
         };
-        if tag.is_some_and(|tag| !is_tag(tag)) {
-            return Err(refuse("what follows `:` is not a tag"));
-        }
-        if name.is_empty() || name.len() > MAX_NAME {
-            return Err(refuse("its name is empty or longer than 255 characters"));
-        }
-        let (registry, path) = match name.split_once('/') {
-            Some((first, path)) if is_registry(first) => (first, path),
-            _ => (DEFAULT_REGISTRY, name),
-        };
-        let registry = if registry == "index.docker.io" {
-            DEFAULT_REGISTRY
-        } else {
-            registry
-        };
-        if !registry
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
+        if let Some(tag) = tag
+            && !is_tag(tag)
         {
-            return Err(refuse("its registry is not a host"));
+            return Err(ImageError::Tag(tag.to_owned()));
         }
-        if !path.split('/').all(is_component) {
-            return Err(refuse(
-                "its path is not lower-case words with single `.`, `_`, `__` or dashes between",
-            ));
+        let (host, path) = match name.split_once('/') {
+            Some((first, rest)) if is_host_like(first) => (first, rest),
+            _ => (DOCKER_HUB, name),
+        };
+        let host = match host {
+            "index.docker.io" => DOCKER_HUB,
+            other => other,
+        };
+        if !is_host(host) {
+            return Err(ImageError::Host(host.to_owned()));
         }
-        let repository = if registry == DEFAULT_REGISTRY && !path.contains('/') {
-            format!("library/{path}")
+        let repository = if host == DOCKER_HUB {
+            in_docker_hub(path)
         } else {
             path.to_owned()
         };
-        let latest = || digest.is_none().then_some("latest");
+        let fits = host.len() + repository.len() < LONGEST_NAME;
+        if !fits || !repository.split('/').all(is_component) {
+            return Err(ImageError::Repository(path.to_owned()));
+        }
+        let tag = match (tag, &digest) {
+            (None, None) => Some("latest".to_owned()),
+            (tag, _) => tag.map(str::to_owned),
+        };
         Ok(Self {
-            registry: registry.to_owned(),
+            registry: host.to_owned(),
             repository,
-            tag: tag.or_else(latest).map(str::to_owned),
+            tag,
             digest,
         })
+    }
+
+    /// What is asked of the registry: the digest, else the tag.
+    #[must_use]
+    pub fn reference(&self) -> &str {
+        match (&self.digest, &self.tag) {
+            (Some(digest), _) => digest,
+            (None, Some(tag)) => tag,
+            (None, None) => "latest",
+        }
+    }
+
+    /// The host that answers for the registry; it differs for Docker Hub alone.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        server(&self.registry)
     }
 
     /// The last component of the path, which is all that KOTS keeps of it.
@@ -95,7 +145,7 @@ impl ImageReference {
         self.repository.rsplit('/').next().unwrap_or_default()
     }
 
-    /// Registry and path.
+    /// Registry and repository: `docker.io/library/nginx`.
     #[must_use]
     pub fn name(&self) -> String {
         format!("{}/{}", self.registry, self.repository)
@@ -120,61 +170,189 @@ impl fmt::Display for ImageReference {
         if let Some(tag) = &self.tag {
             write!(formatter, ":{tag}")?;
         }
-        match &self.digest {
-            Some(digest) => write!(formatter, "@{digest}"),
-            None => Ok(()),
+        if let Some(digest) = &self.digest {
+            write!(formatter, "@{digest}")?;
         }
+        Ok(())
     }
 }
 
-/// Whether a text is a digest of an algorithm that registries use: `sha256:` and 64 hexadecimal digits, `sha512:` and 128.
+/// A path in Docker Hub: `nginx` is `library/nginx`.
+fn in_docker_hub(path: &str) -> String {
+    if path.contains('/') {
+        path.to_owned()
+    } else {
+        format!("library/{path}")
+    }
+}
+
+/// The host that answers for a registry.
 #[must_use]
-pub fn is_digest(text: &str) -> bool {
-    let digits = match text.split_once(':') {
-        Some(("sha256", digits)) if digits.len() == 64 => digits,
-        Some(("sha512", digits)) if digits.len() == 128 => digits,
-        _ => return false,
+pub fn server(host: &str) -> &str {
+    match host {
+        DOCKER_HUB | "index.docker.io" => DOCKER_HUB_SERVER,
+        other => other,
+    }
+}
+
+/// Whether the first segment of a name is a registry: it has a dot, a port, a capital, or is `localhost`.
+fn is_host_like(segment: &str) -> bool {
+    segment.contains(['.', ':'])
+        || segment == "localhost"
+        || segment.chars().any(|char| char.is_ascii_uppercase())
+}
+
+/// Whether a text is a host with or without a port, an IPv6 address in brackets included.
+#[must_use]
+pub fn is_host(text: &str) -> bool {
+    let (name, port) = match text.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((address, rest)) if address.parse::<std::net::Ipv6Addr>().is_ok() => {
+                ("address", rest)
+            }
+            _ => return false,
+        },
+        None => match text.find(':') {
+            Some(colon) => text.split_at(colon),
+            None => (text, ""),
+        },
     };
-    digits
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    let is_port = port.is_empty()
+        || port.strip_prefix(':').is_some_and(|port| {
+            port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
+        });
+    is_port && name.split('.').all(is_label)
+}
+
+/// `[a-z0-9]+` with single `.`, one or two `_`, or any number of `-` between.
+fn is_component(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let ends = bytes.first().zip(bytes.last());
+    let Some((first, last)) = ends else {
+        return false;
+    };
+    if !is_letter(*first) || !is_letter(*last) {
+        return false;
+    }
+    text.split(|char: char| char.is_ascii_lowercase() || char.is_ascii_digit())
+        .filter(|between| !between.is_empty())
+        .all(|between| {
+            matches!(between, "." | "_" | "__") || between.bytes().all(|byte| byte == b'-')
+        })
 }
 
 fn is_tag(text: &str) -> bool {
-    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     text.len() <= 128
-        && text.bytes().next().is_some_and(word)
+        && text.bytes().next().is_some_and(is_word)
         && text
             .bytes()
-            .all(|byte| word(byte) || byte == b'.' || byte == b'-')
+            .all(|byte| is_word(byte) || matches!(byte, b'.' | b'-'))
 }
 
-/// Whether the first component of a name is a registry and not a path: by its dot, its port or its name.
-fn is_registry(text: &str) -> bool {
-    text == "localhost"
-        || text.contains(['.', ':'])
-        || text.bytes().any(|byte| byte.is_ascii_uppercase())
-}
-
-fn is_component(text: &str) -> bool {
-    let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let bytes = text.as_bytes();
-    if !bytes.first().is_some_and(alphanumeric) || !bytes.last().is_some_and(alphanumeric) {
+/// Whether a text is a digest by SHA-256 or SHA-512.
+#[must_use]
+pub fn is_digest(text: &str) -> bool {
+    let Some((algorithm, digits)) = text.split_once(':') else {
         return false;
-    }
-    bytes.split(alphanumeric).all(|between| {
-        matches!(between, b"" | b"." | b"_" | b"__") || between.iter().all(|byte| *byte == b'-')
-    })
+    };
+    let length = match algorithm {
+        "sha256" => 64,
+        "sha512" => 128,
+        _ => return false,
+    };
+    digits.len() == length
+        && digits
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    #[test]
+    fn short_names_are_completed() {
+        for (text, whole, server) in [
+            (
+                "nginx",
+                "docker.io/library/nginx:latest",
+                "registry-1.docker.io",
+            ),
+            ("team/app:1", "docker.io/team/app:1", "registry-1.docker.io"),
+            (
+                "index.docker.io/app",
+                "docker.io/library/app:latest",
+                "registry-1.docker.io",
+            ),
+            ("localhost/app", "localhost/app:latest", "localhost"),
+            ("LOCAL/app", "LOCAL/app:latest", "LOCAL"),
+            (
+                "r.example.com:5000/a/b/c:v1.2",
+                "r.example.com:5000/a/b/c:v1.2",
+                "r.example.com:5000",
+            ),
+            ("docker://quay.io/a/b:1", "quay.io/a/b:1", "quay.io"),
+            ("[::1]:5000/a", "[::1]:5000/a:latest", "[::1]:5000"),
+            ("r.io/a__b--c.d/e_f", "r.io/a__b--c.d/e_f:latest", "r.io"),
+        ] {
+            let read = ImageReference::parse_written(text)
+                .map(|it| (it.to_string(), it.server().to_owned()));
+            assert_eq!(read, Ok((whole.to_owned(), server.to_owned())), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_digest_counts_before_a_tag() {
+        let digest = format!("sha256:{}", "0a".repeat(32));
+        let both = ImageReference::parse(&format!("r.io/a:1@{digest}")).expect("a reference");
+        assert_eq!(both.reference(), digest);
+        assert_eq!(both.tag.as_deref(), Some("1"));
+        let alone = ImageReference::parse(&format!("r.io/a@{digest}")).expect("a reference");
+        assert_eq!((alone.reference(), &alone.tag), (digest.as_str(), &None));
+    }
+
+    #[test]
+    fn what_is_no_reference_says_why() {
+        let short = format!("r.io/a@sha256:{}", "0".repeat(63));
+        for (text, words) in [
+            ("", "empty"),
+            ("r.io/App", "no name of a repository"),
+            ("r.io/a//b", "no name of a repository"),
+            ("r.io/a_-b", "no name of a repository"),
+            ("r.io/-a", "no name of a repository"),
+            ("r.io/a:", "no tag"),
+            ("r.io/a:b c", "no tag"),
+            ("r.io:99999/a", "no host"),
+            ("-r.io/a", "no host"),
+            ("r.io/", "no name of a repository"),
+            ("r.io/a@md5:00", "no digest"),
+            (short.as_str(), "no digest"),
+            ("r.io/../etc", "no name of a repository"),
+            ("r.io/a?b", "no name of a repository"),
+        ] {
+            let error = ImageReference::parse_written(text)
+                .expect_err(text)
+                .to_string();
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
 
     const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     #[test]
-    fn short_names_are_completed() {
+    fn names_of_manifests_are_completed() {
         for (text, full) in [
             ("nginx", "docker.io/library/nginx:latest"),
             ("nginx:1.27", "docker.io/library/nginx:1.27"),
@@ -233,5 +411,24 @@ mod tests {
         let both = ImageReference::parse(&format!("a.io/b/c:1@{DIGEST}"));
         let there = both.map(|it| it.rewritten("reg.local"));
         assert_eq!(there, Ok(format!("reg.local/c@{DIGEST}")));
+    }
+
+    proptest! {
+        /// What was read is read again as the same, and never holds what would change the path of a request.
+        #[test]
+        fn reading_is_stable(text in "[a-zA-Z0-9.:/@_%?#\\[\\] -]{0,60}") {
+            if let Ok(read) = ImageReference::parse_written(&text) {
+                prop_assert!(!read.repository.contains(['?', '#', '%', ' ', '@', ':']));
+                prop_assert!(!read.repository.split('/').any(|part| matches!(part, "" | "." | "..")));
+                prop_assert_eq!(ImageReference::parse(&read.to_string()), Ok(read.clone()));
+                prop_assert_eq!(ImageReference::parse_written(&read.to_string()), Ok(read));
+            }
+        }
+
+        #[test]
+        fn any_text_has_an_answer(text in ".{0,300}") {
+            let _ = ImageReference::parse_written(&text);
+            let _ = ImageReference::parse(&text);
+        }
     }
 }

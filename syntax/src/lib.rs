@@ -10,7 +10,6 @@ pub mod config;
 pub mod duration;
 pub mod glob;
 pub mod go_regex;
-pub mod image;
 pub mod image_reference;
 pub mod json;
 pub mod json_path;

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize};
 use syntax::glob::FileGlob;
-use syntax::image::{DOCKER_HUB, ImageReference};
+use syntax::image_reference::{DOCKER_HUB, ImageReference};
 
 /// The key under which Docker keeps what belongs to Docker Hub.
 const DOCKER_HUB_KEY: &str = "index.docker.io";
@@ -178,7 +178,7 @@ pub(crate) fn matching<'a>(
         .collect();
     // More specific first, which to the kubelet is the reverse of the alphabet.
     found.sort_by(|one, other| other.key.cmp(&one.key));
-    if found.is_empty() && image.host == DOCKER_HUB {
+    if found.is_empty() && image.registry == DOCKER_HUB {
         found = all
             .into_iter()
             .filter(|credential| credential.key == DOCKER_HUB_KEY)
@@ -194,7 +194,7 @@ fn fits(key: &str, image: &ImageReference) -> bool {
         None => (key, ""),
     };
     let (host, port) = split_port(host);
-    let (image_host, image_port) = split_port(&image.host);
+    let (image_host, image_port) = split_port(&image.registry);
     if port != image_port || !format!("/{}", image.repository).starts_with(path) {
         return false;
     }
@@ -258,7 +258,7 @@ mod tests {
             ("https://index.docker.io/v1/", "quay.io/a/b", false),
         ] {
             let credentials = with_keys(&[key]);
-            let image = ImageReference::parse(image).expect("a reference");
+            let image = ImageReference::parse_written(image).expect("a reference");
             assert_eq!(
                 !matching(&credentials, &image).is_empty(),
                 fits,
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn the_more_specific_comes_first_and_all_are_tried() {
         let credentials = with_keys(&["r.io", "r.io/team/app", "*.io", "r.io/team", "x.io"]);
-        let image = ImageReference::parse("r.io/team/app:1").expect("a reference");
+        let image = ImageReference::parse_written("r.io/team/app:1").expect("a reference");
         let order: Vec<&str> = matching(&credentials, &image)
             .iter()
             .map(|credential| credential.key.as_str())
@@ -332,7 +332,7 @@ mod tests {
 
         #[test]
         fn any_key_has_an_answer(key in "[a-z.*\\[/:?-]{0,30}") {
-            let image = ImageReference::parse("r.example.com:5000/team/app").expect("a reference");
+            let image = ImageReference::parse_written("r.example.com:5000/team/app").expect("a reference");
             let _ = matching(&with_keys(&[&key]), &image);
         }
     }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::link::printable;
 use super::question::Answer;
-use syntax::image::is_digest;
+use syntax::image_reference::is_digest;
 
 /// Words that are longer are not passed on: a server could say a token or password back.
 const LONGEST_WORD: usize = 40;

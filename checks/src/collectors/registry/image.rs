@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use bundle::collected::registry::{Failure, Image, Platform, Push, Reason, Role, Stage};
 use http::{Method, Uri};
 use serde::{Deserialize, Serialize};
-use syntax::image::ImageReference;
+use syntax::image_reference::ImageReference;
 
 use super::client::Registries;
 use super::credentials::{Credential, matching};
@@ -91,7 +91,7 @@ impl Walk<'_> {
             wanted_by: asked.wanted_by.clone(),
             ..Image::default()
         };
-        let reference = match ImageReference::parse(&asked.image) {
+        let reference = match ImageReference::parse_written(&asked.image) {
             Ok(reference) => reference,
             Err(error) => {
                 image.failure = Some(Failure {
@@ -109,7 +109,7 @@ impl Walk<'_> {
             image.failure = Some(Failure {
                 message: format!(
                     "no mirror of {} answers for it, and the registry itself is not to be asked",
-                    reference.host
+                    reference.registry
                 ),
                 stage: Stage::Manifest,
                 reason: Reason::TagMissing,
@@ -146,12 +146,12 @@ impl Walk<'_> {
     /// Whether there is a manifest, by troubleshoot's rule: only what the registry itself calls unknown is missing. Where
     /// HTTPS is not to be had the registry is asked in clear, as containers/image does without verification.
     pub(super) async fn exists(&self, asked: &Asked) -> Result<bool, Failure> {
-        let reference = ImageReference::parse(&asked.image).map_err(|error| Failure {
+        let reference = ImageReference::parse_written(&asked.image).map_err(|error| Failure {
             message: format!("{:?} is no reference to an image: {error}", asked.image),
             reason: Reason::BadReference,
             ..Failure::default()
         })?;
-        let clear = [reference.host.clone()];
+        let clear = [reference.registry.clone()];
         let mut first = None;
         for in_clear in [&[][..], &clear[..]] {
             let (places, _) = places(&[], &reference, in_clear);
@@ -172,7 +172,7 @@ impl Walk<'_> {
 
     /// Starts an upload in a repository and cancels it.
     pub(super) async fn push(&self, asked: &Asked, told: &mut Push) -> Result<(), Failure> {
-        let reference = ImageReference::parse(&asked.image).map_err(|error| Failure {
+        let reference = ImageReference::parse_written(&asked.image).map_err(|error| Failure {
             message: format!("{:?} is no repository: {error}", asked.image),
             reason: Reason::BadReference,
             stage: Stage::Push,
@@ -217,8 +217,8 @@ impl Walk<'_> {
             .collect();
         let host = address.authority().map_or("", |it| it.as_str());
         let at_place = ImageReference {
-            host: if role == Role::Registry {
-                image.host.clone()
+            registry: if role == Role::Registry {
+                image.registry.clone()
             } else {
                 host.to_owned()
             },
@@ -293,7 +293,7 @@ impl Walk<'_> {
                 if answer.status != 200 {
                     return Err(self.no_manifest(repository, reference, &answer).await);
                 }
-                let wanted = syntax::image::is_digest(reference).then_some(reference);
+                let wanted = syntax::image_reference::is_digest(reference).then_some(reference);
                 let told = answer.header("docker-content-digest");
                 let content_type = answer.header("content-type").unwrap_or_default();
                 manifest::read(&answer.body, wanted, told, content_type)

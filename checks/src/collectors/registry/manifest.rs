@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use bundle::collected::registry::Reason;
 use serde::Deserialize;
 use sha2::{Digest, Sha256, Sha512};
-use syntax::image::is_digest;
+use syntax::image_reference::is_digest;
 
 /// The longest manifest that is read, which is the least that a registry must take.
 pub(super) const LONGEST: usize = 4 << 20;

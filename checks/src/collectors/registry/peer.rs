@@ -47,8 +47,8 @@ impl Credentials {
     pub(in crate::collectors) fn of_all(images: &[String], user: &str, password: &str) -> Self {
         let hosts = images
             .iter()
-            .filter_map(|image| syntax::image::ImageReference::parse(image).ok())
-            .map(|image| image.host);
+            .filter_map(|image| syntax::image_reference::ImageReference::parse_written(image).ok())
+            .map(|image| image.registry);
         let mut hosts: Vec<String> = hosts.collect();
         hosts.sort();
         hosts.dedup();

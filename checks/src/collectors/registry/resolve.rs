@@ -9,7 +9,7 @@ use bundle::collected::node::Node;
 use bundle::collected::registry::{Credential as Told, Unread};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use syntax::image::ImageReference;
+use syntax::image_reference::ImageReference;
 
 use super::credentials::Credential;
 use super::image::Asked;
@@ -381,8 +381,8 @@ impl Resolving<'_> {
             let parsed = self
                 .by_name
                 .keys()
-                .filter_map(|image| ImageReference::parse(image).ok());
-            let registries: BTreeSet<String> = parsed.map(|it| it.host).collect();
+                .filter_map(|image| ImageReference::parse_written(image).ok());
+            let registries: BTreeSet<String> = parsed.map(|it| it.registry).collect();
             let host = &self.context.host;
             let places = Places {
                 folders: &config.mirrors.folders,

@@ -8,7 +8,7 @@ mod read;
 
 use bundle::collected::registry::Mirror;
 use serde::{Deserialize, Serialize};
-use syntax::image::{ImageReference, server};
+use syntax::image_reference::{ImageReference, server};
 
 pub(super) use parse::Given;
 pub(super) use read::{Places, of_cluster, of_machine};
@@ -121,7 +121,7 @@ pub(super) fn places(
     if let Some((stand, rule)) = fallback {
         places.extend(place(stand, rule, image));
     } else if !never_source {
-        let scheme = if in_clear.contains(&image.host) {
+        let scheme = if in_clear.contains(&image.registry) {
             "http"
         } else {
             "https"
@@ -154,13 +154,13 @@ fn place(stand: &Stand, rule: &Rule, image: &ImageReference) -> Option<Place> {
             parts.join("/")
         }
     };
-    let own = format!("://{}", server(&image.host));
+    let own = format!("://{}", server(&image.registry));
     let is_registry = stand.address.ends_with(&own);
     Some(Place {
         address: stand.address.clone(),
         root: stand.root.clone(),
         repository,
-        stands_for: (!is_registry).then(|| image.host.clone()),
+        stands_for: (!is_registry).then(|| image.registry.clone()),
         names_registry: stand.names_registry && !is_registry,
         as_registry: stand.as_registry || is_registry,
         trust: stand.trust.clone(),
@@ -173,7 +173,7 @@ fn fit(prefix: &str, image: &ImageReference) -> Option<usize> {
         return Some(0);
     }
     if let Some(domain) = prefix.strip_prefix('*') {
-        return image.host.ends_with(domain).then_some(domain.len());
+        return image.registry.ends_with(domain).then_some(domain.len());
     }
     let name = image.name();
     let rest = name.strip_prefix(prefix)?;

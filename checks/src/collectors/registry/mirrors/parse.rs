@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use syntax::image::{is_host, server};
+use syntax::image_reference::{is_host, server};
 use syntax::yaml;
 use toml::Table;
 

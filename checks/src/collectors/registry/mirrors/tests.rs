@@ -64,9 +64,10 @@ fn every_form_leads_where_its_program_goes() {
         assert_eq!(problem.unwrap_or_default(), case.problem, "{}", case.name);
         assert!(!format!("{rules:?}").contains("hunter2"), "{}", case.name);
         for (image, expected) in &case.asked {
-            let image = syntax::image::ImageReference::parse(image).expect("a reference");
+            let image =
+                syntax::image_reference::ImageReference::parse_written(image).expect("a reference");
             let (places, _) = places(&rules, &image, &[]);
-            let places: Vec<String> = places.iter().map(|it| shown(it, &image.host)).collect();
+            let places: Vec<String> = places.iter().map(|it| shown(it, &image.registry)).collect();
             assert_eq!(&places, expected, "{}: {image}", case.name);
         }
     }
@@ -97,7 +98,7 @@ proptest! {
         form in prop::sample::select(&["hosts.toml", "registries.conf", "registries.yaml", "imagedigestmirrorsets", "spec"][..]),
         text in "(\\[\\[?(host\\.\"[a-z:/.@?#%]{0,20}\"|registry|registry\\.mirror)\\]\\]?\n|[a-z_-]{1,12} ?= ?(\"[a-z:/.@?#%]{0,20}\"|true|\\[\"pull\"\\])\n|mirrors: \\{a.b: \\{endpoint: \\[\"[a-z:/.@?#]{0,16}\"\\]\\}\\}\n|\\PC{0,20}\n){0,12}",
     ) {
-        let image = syntax::image::ImageReference::parse("registry.example.com/team/app").expect("a reference");
+        let image = syntax::image_reference::ImageReference::parse_written("registry.example.com/team/app").expect("a reference");
         for rule in rules(form, "registry.example.com", &text) {
             let _ = rule.told();
             let (places, _) = places(&[rule], &image, &[]);

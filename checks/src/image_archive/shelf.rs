@@ -43,20 +43,16 @@ impl Shelf {
     /// Whether the member number `sequence` is the last of this name so far.
     pub(super) fn is_last(&mut self, name: &str, sequence: u64) -> bool {
         let key = self.hasher.hash_one(name);
-        let known = self.last.insert(key, sequence);
-        match known {
-            Some(known) if known > sequence => {
-                self.last.insert(key, known);
-                false
-            }
-            Some(known) if known < sequence => {
-                self.note(format!(
-                    "{name} is there more than once; the last one counts"
-                ));
-                true
-            }
-            _ => true,
+        let last = self.last.entry(key).or_insert(sequence);
+        let (known, newest) = (*last, sequence.max(*last));
+        *last = newest;
+        // Members are examined at once: either may come here first.
+        if known != sequence {
+            self.note(format!(
+                "{name} is there more than once; the last one counts"
+            ));
         }
+        newest == sequence
     }
 
     pub(super) fn note(&mut self, text: String) {

@@ -289,6 +289,14 @@ fn each_cap_and_each_other_thing_has_its_error() {
     );
 }
 
+/// What a gzip stream holds, if its checksum is right and nothing follows it.
+fn inflated(gzip: &[u8]) -> Option<Vec<u8>> {
+    let mut decoder = flate2::bufread::GzDecoder::new(gzip);
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut decoder, &mut bytes).ok()?;
+    decoder.into_inner().is_empty().then_some(bytes)
+}
+
 /// Whether nothing was said to be wrong, and everything is there.
 fn is_whole(bytes: &[u8], expected: &Inventory) -> bool {
     let folder = tempfile::tempdir().unwrap();
@@ -314,7 +322,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     /// The checksum of the outer stream, or a header, or a digest tells: nothing that is cut or changed looks whole. The
-    /// first ten bytes are gzip's own, with a time in them that means nothing.
+    /// first ten bytes are gzip's own, with a time in them that means nothing; so are the bits between the end of what is
+    /// deflated and the checksum, which is why what inflates to the same bytes is no damage.
     #[test]
     fn nothing_damaged_looks_whole(at: prop::sample::Index, flip in 1_u8.., cut: bool) {
         let whole = airgap();
@@ -326,7 +335,8 @@ proptest! {
         } else {
             damaged[index] ^= flip;
         }
-        prop_assert!(!is_whole(&damaged, &expected), "{index}");
+        prop_assume!(inflated(&damaged) != inflated(&whole));
+        prop_assert!(!is_whole(&damaged, &expected), "{index} of {}", whole.len());
     }
 
     #[test]

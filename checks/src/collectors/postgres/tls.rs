@@ -24,7 +24,7 @@ use tokio_rustls::rustls::{
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::verifier::{Verifier, Verify};
-use crate::certificate::{names, system_roots, time};
+use crate::certificate::{certificates, names, system_roots, time};
 use crate::collector::locked;
 
 /// What ALPN calls the protocol, for TLS that begins without asking.
@@ -68,14 +68,6 @@ impl Materials {
     /// Whether authorities were given.
     pub(super) fn has_roots(&self) -> bool {
         !self.roots.is_empty()
-    }
-}
-
-fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match read {
-        Ok(read) if !read.is_empty() => Ok(read),
-        _ => Err(format!("{what} holds no PEM certificate that can be read")),
     }
 }
 

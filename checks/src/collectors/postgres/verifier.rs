@@ -16,7 +16,7 @@ use tokio_rustls::rustls::{
 };
 use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
-use crate::certificate::names;
+use crate::certificate::{names, valid};
 use crate::collector::locked;
 
 /// What is asked of a certificate.
@@ -129,19 +129,6 @@ fn named(
         Ok(())
     } else {
         Err(CertificateError::NotValidForName.into())
-    }
-}
-
-/// Whether now is within the certificate's time.
-fn valid(certificate: &X509Certificate<'_>, now: UnixTime) -> Result<(), Error> {
-    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    let validity = certificate.validity();
-    if now > validity.not_after.timestamp() {
-        Err(CertificateError::Expired.into())
-    } else if now < validity.not_before.timestamp() {
-        Err(CertificateError::NotValidYet.into())
-    } else {
-        Ok(())
     }
 }
 

@@ -4,42 +4,28 @@
 //! One configuration serves the handshake that is looked at and the client that makes the requests.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bundle::collected::registry::{Reason, Tls as Facts};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::client::danger::{
-    HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
-};
-use tokio_rustls::rustls::client::{WebPkiServerVerifier, verify_server_name};
-use tokio_rustls::rustls::crypto::{
-    CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
-};
+use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use tokio_rustls::rustls::server::ParsedCertificate;
-use tokio_rustls::rustls::{
-    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore,
-    SignatureScheme,
-};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{AlertDescription, CertificateError, ClientConfig, Error};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::certificate::{names, system_roots, time};
-use crate::collector::locked;
-
-/// Certificates of a chain that are told of.
-const CHAIN: usize = 8;
+use crate::certificate::{certificates, names, system_roots, time};
+use crate::web_verifier::{Belief, WebVerifier};
 
 /// Whom to believe, and as whom to come.
 pub(in crate::collectors) struct Trust {
     provider: Arc<CryptoProvider>,
     /// Beside the system's.
     given: Vec<CertificateDer<'static>>,
-    inner: Option<Arc<WebPkiServerVerifier>>,
+    belief: Belief,
     client: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
-    verify: bool,
 }
 
 impl Trust {
@@ -55,32 +41,29 @@ impl Trust {
         let given = if pem.trim().is_empty() {
             Vec::new()
         } else {
-            certificates(pem, "the authorities' file")?
+            certificates(pem.as_bytes(), "the authorities' file")?
         };
         let client = match (certificate.trim().is_empty(), key.trim().is_empty()) {
             (true, true) => None,
             (false, false) => {
                 let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
                     .map_err(|_| "the client's key is no PEM private key".to_owned())?;
-                Some((certificates(certificate, "the client's certificate")?, key))
+                let chain = certificates(certificate.as_bytes(), "the client's certificate")?;
+                Some((chain, key))
             }
             _ => return Err("a client's certificate and its key go together".to_owned()),
         };
-        let mut store = RootCertStore::empty();
-        if verify {
-            store.add_parsable_certificates(system_roots());
-            store.add_parsable_certificates(given.iter().cloned());
-        }
-        let inner =
-            WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider))
-                .build()
-                .ok();
+        let belief = if verify {
+            let roots = system_roots().into_iter().chain(given.iter().cloned());
+            Belief::authorities(roots, &provider).unwrap_or(Belief::Nobody)
+        } else {
+            Belief::Anybody
+        };
         Ok(Self {
             provider,
             given,
-            inner,
+            belief,
             client,
-            verify,
         })
     }
 
@@ -89,17 +72,12 @@ impl Trust {
         self.with(self.verifier())
     }
 
-    fn verifier(&self) -> Arc<Verifier> {
-        Arc::new(Verifier {
-            given: self.given.clone(),
-            inner: self.inner.clone(),
-            provider: Arc::clone(&self.provider),
-            verify: self.verify,
-            seen: Mutex::default(),
-        })
+    fn verifier(&self) -> Arc<WebVerifier> {
+        let (belief, own) = (self.belief.clone(), self.given.clone());
+        Arc::new(WebVerifier::new(belief, own, &self.provider))
     }
 
-    fn with(&self, verifier: Arc<Verifier>) -> Result<ClientConfig, String> {
+    fn with(&self, verifier: Arc<WebVerifier>) -> Result<ClientConfig, String> {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| format!("TLS cannot be set up: {error}"))?
@@ -137,7 +115,7 @@ impl Trust {
         let made = TlsConnector::from(Arc::new(config))
             .connect(name, stream)
             .await;
-        let seen = locked(&verifier.seen).clone();
+        let seen = verifier.seen();
         let parsed: Vec<X509Certificate<'_>> = seen
             .iter()
             .filter_map(|der| X509Certificate::from_der(der).ok())
@@ -163,97 +141,13 @@ impl Trust {
     }
 
     fn phrase(&self) -> &'static str {
-        match (self.verify, self.given.is_empty()) {
-            (false, _) => "nothing",
-            (true, true) => "the system's authorities",
-            (true, false) => "the system's authorities and those that were given",
-        }
-    }
-}
-
-fn certificates(pem: &str, what: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-    match read {
-        Ok(read) if !read.is_empty() => Ok(read),
-        _ => Err(format!("{what} holds no PEM certificate that can be read")),
-    }
-}
-
-/// Judges by the web's rules, and remembers what it saw.
-#[derive(Debug)]
-struct Verifier {
-    given: Vec<CertificateDer<'static>>,
-    /// `None` where there is no authority at all.
-    inner: Option<Arc<WebPkiServerVerifier>>,
-    provider: Arc<CryptoProvider>,
-    verify: bool,
-    seen: Mutex<Vec<CertificateDer<'static>>>,
-}
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let chain = std::iter::once(end_entity).chain(intermediates).take(CHAIN);
-        *locked(&self.seen) = chain.map(|der| der.clone().into_owned()).collect();
-        if !self.verify {
-            return Ok(ServerCertVerified::assertion());
-        }
-        // One that was given, as self-signed ones are: it may say of itself that it is an authority.
-        if self
-            .given
-            .iter()
-            .any(|it| it.as_ref() == end_entity.as_ref())
-        {
-            let (_, certificate) =
-                X509Certificate::from_der(end_entity).map_err(|_| CertificateError::BadEncoding)?;
-            let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-            if now > certificate.validity().not_after.timestamp() {
-                return Err(CertificateError::Expired.into());
+        match (&self.belief, self.given.is_empty()) {
+            (Belief::Anybody, _) => "nothing",
+            (Belief::Nobody | Belief::Authorities(_), true) => "the system's authorities",
+            (Belief::Nobody | Belief::Authorities(_), false) => {
+                "the system's authorities and those that were given"
             }
-            if now < certificate.validity().not_before.timestamp() {
-                return Err(CertificateError::NotValidYet.into());
-            }
-            verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
-            return Ok(ServerCertVerified::assertion());
         }
-        match &self.inner {
-            Some(inner) => {
-                inner.verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
-            }
-            None => Err(CertificateError::UnknownIssuer.into()),
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
     }
 }
 

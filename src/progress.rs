@@ -175,6 +175,7 @@ mod tests {
             files: 1,
             requests: 3,
             retries: 0,
+            throttled_ms: 0,
             gaps: vec![
                 Gap {
                     path: "app/*".into(),

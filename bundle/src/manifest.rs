@@ -175,6 +175,10 @@ pub struct CollectorRecord {
     pub requests: u64,
     /// Calls that were tried again.
     pub retries: u64,
+    /// Milliseconds that its calls waited because the API server had too many (429, 503, answers far later than usual), added up over
+    /// calls that may have waited at once.
+    #[serde(default)]
+    pub throttled_ms: u64,
     /// What it asked for and did not get, each with the files that are therefore missing or incomplete.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<Gap>,

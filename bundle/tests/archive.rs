@@ -167,6 +167,7 @@ fn record(gap: Gap) -> CollectorRecord {
         files: 0,
         requests: 1,
         retries: 0,
+        throttled_ms: 0,
         gaps: vec![gap],
     }
 }

@@ -192,6 +192,19 @@ impl Page {
                 parts.join(", ")
             );
         }
+        let throttled: u64 = report
+            .records
+            .iter()
+            .map(|record| record.throttled_ms)
+            .sum();
+        if throttled >= 1000 {
+            let _ = writeln!(
+                self.text,
+                "The API server was busy: requests waited {}.{} s for it, added up",
+                throttled / 1000,
+                throttled / 100 % 10
+            );
+        }
         if let Some(bundle) = &report.bundle {
             let _ = writeln!(self.text, "Bundle: {}", bundle.display());
         }

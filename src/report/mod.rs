@@ -199,6 +199,7 @@ mod tests {
             files: 1,
             requests: 0,
             retries: 0,
+            throttled_ms: 0,
             gaps: gaps.iter().map(gap).collect(),
         }
     }

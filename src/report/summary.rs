@@ -124,6 +124,7 @@ mod tests {
             files: 0,
             requests: 0,
             retries: 0,
+            throttled_ms: 0,
             gaps: Vec::new(),
         };
         let records = [

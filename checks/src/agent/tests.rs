@@ -648,6 +648,7 @@ fn record(outcome: Outcome, error: &str) -> CollectorRecord {
         files: 1,
         requests: 0,
         retries: 0,
+        throttled_ms: 0,
         gaps: Vec::new(),
     }
 }

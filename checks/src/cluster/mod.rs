@@ -15,6 +15,7 @@ mod plugin;
 mod pods;
 mod request;
 mod review;
+mod window;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,15 +38,13 @@ pub(crate) use request::target;
 pub use request::{Answer, Tally, Timing, segment};
 use request::{Call, SharedTally};
 pub use review::{Rule, Rules};
+use window::Window;
 
 /// Who we are, to API servers and to whom specs are fetched from.
 pub(crate) const USER_AGENT: &str = concat!("assay/", env!("CARGO_PKG_VERSION"));
 
 /// The longest document read whole: discovery, one object, a review.
 pub const DOCUMENT_CAP: usize = 32 << 20;
-
-/// Requests in flight at once, bodies included, over all collectors.
-const IN_FLIGHT: usize = 16;
 
 /// Pages of lists in flight at once.
 const PAGES_IN_FLIGHT: usize = 8;
@@ -64,7 +63,7 @@ struct Connection {
     server: String,
     namespace: String,
     timing: Timing,
-    in_flight: Arc<Semaphore>,
+    window: Arc<Window>,
     pages: Arc<Semaphore>,
 }
 
@@ -94,7 +93,7 @@ impl Cluster {
                 server,
                 namespace,
                 timing,
-                in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
+                window: Window::new(),
                 pages: Arc::new(Semaphore::new(PAGES_IN_FLIGHT)),
             }),
             tally: Arc::default(),
@@ -240,10 +239,9 @@ impl Cluster {
         accept: &str,
         body: Option<Bytes>,
     ) -> Result<Answer, ApiError> {
-        let in_flight = Arc::clone(&self.connection.in_flight);
-        let permit = in_flight.acquire_owned().await.ok();
         let call = Call {
             access: &self.connection.access,
+            window: &self.connection.window,
             timing,
             tally: &self.tally,
             method,
@@ -251,7 +249,7 @@ impl Cluster {
             accept,
             body,
         };
-        call.send(permit).await
+        call.send().await
     }
 }
 

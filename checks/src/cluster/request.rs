@@ -10,10 +10,10 @@ use bytes::{Bytes, BytesMut};
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use kube::client::Body;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::access::{Access, AccessError};
 use super::error::{ApiError, Cause, chain};
+use super::window::{Load, Permit, Window};
 
 /// How long each step of a request may take, and how often it is tried.
 #[derive(Debug, Clone, Copy)]
@@ -62,11 +62,12 @@ impl Timing {
     }
 }
 
-/// Calls made and calls tried again, for one collector.
+/// Calls made, calls tried again, and what the server's load cost, for one collector.
 #[derive(Debug, Default)]
 pub struct Tally {
     requests: AtomicU64,
     retries: AtomicU64,
+    throttled_ms: AtomicU64,
 }
 
 impl Tally {
@@ -80,6 +81,17 @@ impl Tally {
     #[must_use]
     pub fn retries(&self) -> u64 {
         self.retries.load(Ordering::Relaxed)
+    }
+
+    /// How long calls waited because the API server had too many, added up; several may have waited at once.
+    #[must_use]
+    pub fn throttled(&self) -> Duration {
+        Duration::from_millis(self.throttled_ms.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn count_throttled(&self, waited: Duration) {
+        let waited = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+        self.throttled_ms.fetch_add(waited, Ordering::Relaxed);
     }
 
     pub(super) fn count_request(&self) {
@@ -100,7 +112,7 @@ pub struct Answer {
     until: Option<(Instant, Duration)>,
     received: u64,
     /// Held while the body is read: it bounds what is in flight.
-    _permit: Option<OwnedSemaphorePermit>,
+    _permit: Option<Permit>,
 }
 
 impl Answer {
@@ -177,6 +189,7 @@ pub(super) async fn client(
 /// What one request needs.
 pub(super) struct Call<'a> {
     pub(super) access: &'a Access,
+    pub(super) window: &'a Arc<Window>,
     pub(super) timing: &'a Timing,
     pub(super) tally: &'a Tally,
     pub(super) method: Method,
@@ -188,20 +201,23 @@ pub(super) struct Call<'a> {
 
 impl Call<'_> {
     /// Sends the request until it gets an answer, a refusal, or has been tried often enough.
-    pub(super) async fn send(
-        self,
-        permit: Option<OwnedSemaphorePermit>,
-    ) -> Result<Answer, ApiError> {
+    pub(super) async fn send(self) -> Result<Answer, ApiError> {
         let request = format!("{} {}", self.method, self.target);
-        let until = self
-            .timing
-            .whole
-            .map(|limit| (Instant::now() + limit, limit));
+        let mut until = None;
         let mut attempt = 1;
         let mut refused = None;
         loop {
             let (client, generation) = client(self.access, &request, refused).await?;
-            let (error, asked) = match self.once(&client, &request).await {
+            let (permit, waited) = self.window.enter().await;
+            self.tally.count_throttled(waited);
+            let started = Instant::now();
+            // What waits for others of ours has not begun.
+            if until.is_none() {
+                until = self.timing.whole.map(|limit| (started + limit, limit));
+            }
+            let answer = self.once(&client, &request).await;
+            permit.learn(self.load(answer.as_ref().err(), started.elapsed()));
+            let (error, asked) = match answer {
                 Ok(body) => {
                     return Ok(Answer {
                         request,
@@ -209,7 +225,7 @@ impl Call<'_> {
                         idle: self.timing.idle,
                         until,
                         received: 0,
-                        _permit: permit,
+                        _permit: Some(permit),
                     });
                 }
                 Err(failure) => failure,
@@ -237,21 +253,39 @@ impl Call<'_> {
             }
             tracing::debug!(%request, %error, wait_ms = wait.as_millis(), "trying again");
             self.tally.count_retry();
+            if is_busy(&error, asked) {
+                self.tally.count_throttled(wait);
+            }
+            // Others may ask meanwhile.
+            drop(permit);
             tokio::time::sleep(wait).await;
             attempt += 1;
         }
+    }
+
+    /// What the end of a try says about the server's load.
+    fn load(&self, failure: Option<&(ApiError, Option<Duration>)>, took: Duration) -> Load {
+        match failure {
+            Some((error, asked)) if is_busy(error, *asked) => Load::Busy,
+            None if !self.is_log() => Load::Answered(took),
+            _ => Load::Passed,
+        }
+    }
+
+    fn is_log(&self) -> bool {
+        let path = self.target.split('?').next().unwrap_or_default();
+        path.ends_with("/log")
     }
 
     /// Whether another try may help, and cannot do twice what was to be done once.
     fn may_repeat(&self, cause: &Cause) -> bool {
         match cause {
             Cause::Status { code, .. } => {
-                let overloaded = *code == StatusCode::TOO_MANY_REQUESTS
-                    || *code == StatusCode::SERVICE_UNAVAILABLE;
                 // A kubelet that is gone is answered for with a 500 or 504, after half a minute each time.
-                let path = self.target.split('?').next().unwrap_or_default();
-                let lasting = self.method == Method::POST || path.ends_with("/log");
-                overloaded || code.is_server_error() && !lasting
+                let lasting = self.method == Method::POST || self.is_log();
+                *code == StatusCode::TOO_MANY_REQUESTS
+                    || *code == StatusCode::SERVICE_UNAVAILABLE
+                    || code.is_server_error() && !lasting
             }
             Cause::Connection(_) => self.method != Method::POST,
             _ => false,
@@ -314,6 +348,16 @@ impl Call<'_> {
             }
         }
         Err((ApiError::from_body(request, code, &body), asked))
+    }
+}
+
+/// Whether the server has too many requests. It says 503, too, for an aggregated API that is away, and then asks for no
+/// wait.
+fn is_busy(error: &ApiError, asked: Option<Duration>) -> bool {
+    match error.status() {
+        Some(StatusCode::TOO_MANY_REQUESTS) => true,
+        Some(StatusCode::SERVICE_UNAVAILABLE) => asked.is_some(),
+        _ => false,
     }
 }
 

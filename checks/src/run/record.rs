@@ -108,6 +108,9 @@ impl Job {
             files: written.files,
             requests: tally.map_or(0, Tally::requests),
             retries: tally.map_or(0, Tally::retries),
+            throttled_ms: tally.map_or(0, |tally| {
+                u64::try_from(tally.throttled().as_millis()).unwrap_or(u64::MAX)
+            }),
             gaps,
         }
     }

@@ -170,6 +170,7 @@ pub(crate) fn manifest(gaps: &[(&str, GapReason, &str)]) -> Manifest {
             files: 1,
             requests: 1,
             retries: 0,
+            throttled_ms: 0,
             gaps: gaps
                 .iter()
                 .map(|(path, reason, detail)| Gap {

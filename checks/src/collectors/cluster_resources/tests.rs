@@ -344,16 +344,19 @@ async fn an_expired_token_without_offer_starts_over_and_repeats_nothing() {
 async fn a_busy_server_is_asked_again_and_it_is_counted() {
     let tries = AtomicU32::new(0);
     let server = Server::start(move |request| match request.path.as_str() {
-        PODS if tries.fetch_add(1, Ordering::SeqCst) < 2 => {
-            Reply::status(429, "TooManyRequests", "busy").header("retry-after", "0")
-        }
-        PODS => Reply::json(list("Pod", pods(&[("a", "one")]))),
+        PODS => match tries.fetch_add(1, Ordering::SeqCst) {
+            0 => Reply::status(429, "TooManyRequests", "busy").header("retry-after", "1"),
+            1 => Reply::status(429, "TooManyRequests", "busy").header("retry-after", "0"),
+            _ => Reply::json(list("Pod", pods(&[("a", "one")]))),
+        },
         _ => empty_cluster(request, &["a"]),
     })
     .await;
     let bundle = collected(&server.context()).await;
     assert_eq!(bundle.record.outcome, Outcome::Complete);
     assert_eq!(bundle.record.retries, 2);
+    // These tests never wait longer than 50 ms.
+    assert!(bundle.record.throttled_ms >= 50);
     assert_eq!(
         bundle.names("cluster-resources/pods/a.json"),
         Some(vec!["one".into()])

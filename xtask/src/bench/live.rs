@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::measure::{Usage, measure};
+use super::measure::{Launch, Usage, measure};
 use super::objects::Size;
-use super::{Bench, Row, load, registry};
+use super::{Bench, Row, load, registry, slow};
 use crate::rig::{Inside, Lifetime, Rig};
 
 /// Measures every row at `pods / 10` and at `pods`, each on a rig of its own.
@@ -20,6 +20,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         let measured = load::load(&rig.inside(), bench.folder(), Size::with_pods(pods))
             .and_then(|()| rows(bench, &rig.inside(), pods))
             .and_then(|()| {
+                slow::run(bench, &rig.inside(), pods)?;
                 if pods == bench.pods {
                     registry::run(bench, &rig.inside())
                 } else {
@@ -72,8 +73,18 @@ pub(super) struct Ran {
     packed: u64,
 }
 
-/// Runs a spec, and returns what it took and the paths that it read.
+/// Runs a spec inside the rig, and returns what it took and the paths that it read.
 pub(super) fn run_spec(
+    bench: &Bench,
+    rig: &Inside,
+    spec: (&str, &str),
+) -> Result<(Ran, Vec<String>)> {
+    run_spec_by(&|program: &str| rig.command(program), bench, rig, spec)
+}
+
+/// As [`run_spec`], started by `launch`.
+pub(super) fn run_spec_by(
+    launch: Launch<'_>,
     bench: &Bench,
     rig: &Inside,
     (verb, spec): (&str, &str),
@@ -81,10 +92,9 @@ pub(super) fn run_spec(
     let file = bench.folder().join("spec.yaml");
     fs::write(&file, spec)?;
     let archive = bench.folder().join("live.tar.gz");
-    let launch = |program: &str| rig.command(program);
     let before = requests(rig)?.len();
     let usage = measure(
-        &launch,
+        launch,
         bench.folder(),
         &bench.binary,
         &[

@@ -14,6 +14,7 @@ mod random;
 mod redaction;
 mod registry;
 mod serve;
+mod slow;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -48,6 +49,9 @@ pub(crate) struct BenchTask {
     /// Leave out the rows that need the rig
     #[arg(long)]
     offline: bool,
+    /// Only write the logs and the cluster that are measured into this folder, for a profiler
+    #[arg(long, value_name = "FOLDER")]
+    inputs: Option<PathBuf>,
 }
 
 /// One line of the page.
@@ -103,6 +107,11 @@ impl Bench {
 
 /// Measures everything and writes the page.
 pub(crate) fn bench(task: &BenchTask) -> Result<()> {
+    if let Some(folder) = &task.inputs {
+        bundle::write_logs(&folder.join("logs"), task.log_megabytes, 200)?;
+        bundle::write_cluster(&folder.join("cluster"), Size::with_pods(task.pods))?;
+        return Ok(());
+    }
     debian::install_missing(&[("time", "/usr/bin/time"), ("curl", "/usr/bin/curl")])
         .context("the benchmark needs GNU time and curl")?;
     let binary = match &task.bin {

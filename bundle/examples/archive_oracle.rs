@@ -93,10 +93,8 @@ fn list(files: &Files) -> Result<String, Box<dyn Error>> {
     }
     for path in files.paths() {
         let bytes = files.read(path.as_str())?;
-        for byte in Sha256::digest(&bytes) {
-            write!(listing, "{byte:02x}")?;
-        }
-        writeln!(listing, " {} {path}", bytes.len())?;
+        let digest = hex::encode(Sha256::digest(&bytes));
+        writeln!(listing, "{digest} {} {path}", bytes.len())?;
     }
     Ok(listing)
 }

@@ -335,13 +335,7 @@ fn seconds(modtime: &str) -> Result<u64, IndexError> {
 }
 
 fn text(digest: &Digest) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(7 + 2 * digest.len());
-    text.push_str("sha256:");
-    for byte in digest {
-        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-    }
-    text
+    format!("sha256:{}", hex::encode(digest))
 }
 
 fn digest(text: &str) -> Result<Digest, IndexError> {

@@ -7,7 +7,6 @@
 //! ```
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
@@ -60,12 +59,7 @@ pub(super) fn print(archive: &[u8], stdout: &mut impl Write) -> io::Result<()> {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    hex::encode(Sha256::digest(bytes))
 }
 
 /// Reads a pod's log as it comes.

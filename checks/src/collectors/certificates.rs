@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -406,10 +405,7 @@ fn hexadecimal(value: &str) -> String {
     }
     der.extend(length);
     der.extend(value.bytes());
-    der.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex::encode(der)
 }
 
 #[cfg(test)]

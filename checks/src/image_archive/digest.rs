@@ -1,6 +1,5 @@
 //! Digests, computed where the bytes are or by a thread beside.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Scope;
@@ -66,12 +65,7 @@ impl Hash {
 }
 
 fn text<H: sha2::digest::OutputSizeUser>(algorithm: &str, output: &Output<H>) -> String {
-    let mut text = String::with_capacity(algorithm.len() + 2 * output.len());
-    text.push_str(algorithm);
-    for byte in output {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    format!("{algorithm}{}", hex::encode(output))
 }
 
 /// Computes one digest after the other.

@@ -66,13 +66,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
         to_json(work, &args[0], Style::Raw)
     }),
     row("sha1sum", &[Text], None, |_, args| {
-        Ok(Value::text(hex(&sha1(text(&args[0]).as_bytes()))))
+        Ok(Value::text(hex::encode(sha1(text(&args[0]).as_bytes()))))
     }),
     row("sha256sum", &[Text], None, |_, args| {
-        Ok(Value::text(hex(&Sha256::digest(text(&args[0])))))
+        Ok(Value::text(hex::encode(Sha256::digest(text(&args[0])))))
     }),
     row("sha512sum", &[Text], None, |_, args| {
-        Ok(Value::text(hex(&Sha512::digest(text(&args[0])))))
+        Ok(Value::text(hex::encode(Sha512::digest(text(&args[0])))))
     }),
     row("toJson", &[Any], None, |work, args| {
         Ok(lenient_json(work, &args[0], Style::Compact))
@@ -91,14 +91,6 @@ fn decoded<'d>(bytes: Result<Vec<u8>, String>) -> Value<'d> {
         Ok(bytes) => Value::text(String::from_utf8_lossy(&bytes)),
         Err(message) => Value::text(message),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 fn adler32(bytes: &[u8]) -> u32 {

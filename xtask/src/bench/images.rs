@@ -162,12 +162,7 @@ fn layer(random: &mut Random) -> Result<Vec<u8>> {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = "sha256:".to_owned();
-    for byte in Sha256::digest(bytes) {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
 fn descriptor(media_type: &str, bytes: &[u8]) -> serde_json::Value {

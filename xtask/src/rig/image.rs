@@ -166,10 +166,7 @@ struct Layout {
 impl Layout {
     /// Adds a blob and returns its descriptor.
     fn blob(&mut self, media_type: &str, bytes: &[u8]) -> Result<Value> {
-        let mut digest = String::new();
-        for byte in Sha256::digest(bytes) {
-            std::fmt::Write::write_fmt(&mut digest, format_args!("{byte:02x}"))?;
-        }
+        let digest = hex::encode(Sha256::digest(bytes));
         self.file(&format!("blobs/sha256/{digest}"), bytes)?;
         Ok(
             json!({"mediaType": media_type, "digest": format!("sha256:{digest}"), "size": bytes.len()}),

@@ -352,13 +352,7 @@ fn chunked(body: &[u8], seed: &str, secret: &str, region: &str, now: Timestamp) 
 /// In hexadecimal digits.
 pub(super) fn sha256(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
-    let digest = Sha256::digest(bytes);
-    let mut text = String::with_capacity(64);
-    for byte in digest {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    hex::encode(Sha256::digest(bytes))
 }
 
 fn hmac_sha1(secret: &str, text: &str) -> String {

@@ -1,6 +1,7 @@
 //! Rows of the server: a bundle as an API, asked by curl.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -8,14 +9,22 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::measure::{Usage, so_far};
-use super::{Bench, Row};
+use super::measure::{Usage, here, measure, so_far};
+use super::objects::Size;
+use super::offline::megabytes;
+use super::{Bench, Row, bundle};
 use crate::command::output;
 
 const READY_DEADLINE: Duration = Duration::from_mins(1);
 
 /// What is asked of the server, in this order: name, path, how many at once, budget.
 const QUESTIONS: &[(&str, &str, usize, &str)] = &[
+    (
+        "server, first page of pods",
+        "/api/v1/pods?limit=500",
+        1,
+        "makes the index of pods, once",
+    ),
     ("server, all pods", "/api/v1/pods", 1, "≥ 50 × peer"),
     (
         "server, label selector",
@@ -36,6 +45,18 @@ const QUESTIONS: &[(&str, &str, usize, &str)] = &[
         "",
     ),
     (
+        "server, a page of pods",
+        "/api/v1/pods?limit=500",
+        1,
+        "≥ 300 MB/s",
+    ),
+    (
+        "server, 32 clients, a page each",
+        "/api/v1/pods?limit=500",
+        32,
+        "",
+    ),
+    (
         "server, 8 parallel lists",
         "/api/v1/pods",
         8,
@@ -49,7 +70,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         .cluster_archive
         .clone()
         .context("the archive of the redaction row is there")?;
-    let input = super::offline::megabytes(fs::metadata(&archive)?.len());
+    let input = megabytes(fs::metadata(&archive)?.len());
     let started = Instant::now();
     let server = Server::start(bench, &archive)?;
     let wall = started.elapsed().as_secs_f64();
@@ -82,9 +103,55 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
                 rss,
                 complete: true,
             },
-            note: format!("{} answered", super::offline::megabytes(bytes)),
+            note: format!("{} answered", megabytes(bytes)),
             peer: None,
             budget,
+        });
+    }
+    drop(server);
+    crowd(bench)
+}
+
+/// A cluster larger than kwok can be filled with in reasonable time: a bundle of it is served, and collected from.
+fn crowd(bench: &mut Bench) -> Result<()> {
+    let spec = bench.folder().join("crowd.yaml");
+    fs::write(&spec, include_str!("specs/support-bundle.yaml"))?;
+    for pods in [bench.pods / 10, bench.pods * 5] {
+        let cluster = bench.folder().join("crowd");
+        let bytes = bundle::write_cluster(&cluster, Size::with_pods(pods))?;
+        let archive = bench.folder().join("crowd.tar.gz");
+        let (from, to) = (cluster.to_string_lossy(), archive.to_string_lossy());
+        let redact = ["redact", &from, "--output", &to, "--quiet"];
+        measure(&here, bench.folder(), &bench.binary, &redact)?;
+        fs::remove_dir_all(&cluster)?;
+        let server = Server::start(bench, &archive)?;
+        let kubeconfig = bench.folder().join("kubeconfig");
+        let collected = bench.folder().join("collected.tar.gz");
+        let ours = measure(
+            &here,
+            bench.folder(),
+            &bench.binary,
+            &[
+                "collect",
+                &spec.to_string_lossy(),
+                "--kubeconfig",
+                &kubeconfig.to_string_lossy(),
+                "--output",
+                &collected.to_string_lossy(),
+                "--quiet",
+            ],
+        )?;
+        drop(server);
+        let packed = fs::metadata(&collected)?.len();
+        fs::remove_file(&collected)?;
+        fs::remove_file(&archive)?;
+        bench.row(Row {
+            what: "support bundle, from a served one",
+            input: format!("{pods} pods, {}", megabytes(bytes)),
+            ours,
+            note: format!("bundle {}", megabytes(packed)),
+            peer: None,
+            budget: "≤ 120 MB; memory as at a fiftieth of the pods",
         });
     }
     Ok(())
@@ -99,6 +166,10 @@ struct Server {
 impl Server {
     fn start(bench: &Bench, archive: &Path) -> Result<Self> {
         let kubeconfig = bench.folder().join("kubeconfig");
+        match fs::remove_file(&kubeconfig) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
         let process = Command::new(&bench.binary)
             .arg("serve")
             .arg(archive)

@@ -18,7 +18,8 @@ use checks::{Context, Output};
 use serde_json::{Value, json};
 
 use crate::fixture::{Bundle, Cluster, wait_until};
-use servers::{ACCESS_KEY, BUCKET, PUBLIC, REGION, SECRET_KEY, Servers};
+use crate::servers::{Servers, free_port};
+use servers::{ACCESS_KEY, BUCKET, PUBLIC, REGION, SECRET_KEY};
 
 /// A collector that differs from a good one in what is given, and what is said of it.
 struct Case {
@@ -262,7 +263,7 @@ fn what_stands_in_front_and_changes_requests_is_named() {
     let mut servers = Servers::new();
     let minio = servers.minio().api;
     let strict = servers.versitygw();
-    let ports: Vec<u16> = (0..9).map(|_| servers::free_port()).collect();
+    let ports: Vec<u16> = (0..9).map(|_| free_port()).collect();
     let pass =
         |to: u16, rest: &str| format!("location / {{ proxy_pass http://127.0.0.1:{to}{rest} }}");
     servers.nginx(&[
@@ -376,7 +377,7 @@ fn what_is_written_is_removed_by_the_run_or_by_a_later_one() {
     let mut servers = Servers::new();
     let minio = servers.minio().api;
     // Writes one after the other, so that a run can be met while it writes.
-    let slow = servers::free_port();
+    let slow = free_port();
     servers.nginx(&[(
         slow,
         format!(

@@ -1,15 +1,14 @@
 //! Object storages and what stands in front of them, as children of a test.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-use tempfile::TempDir;
-
-use crate::fixture::{from_rig, wait_until};
+use crate::fixture::wait_until;
+use crate::servers::{Servers, free_port};
 
 pub(crate) const ACCESS_KEY: &str = "rigaccesskey00000001";
 pub(crate) const SECRET_KEY: &str = "rig-secret-key-that-nobody-may-see";
@@ -17,26 +16,6 @@ pub(crate) const REGION: &str = "eu-west-1";
 pub(crate) const BUCKET: &str = "artifacts";
 /// Anybody may list it.
 pub(crate) const PUBLIC: &str = "public";
-
-/// Servers that end with the value.
-pub(crate) struct Servers {
-    folder: TempDir,
-    children: Vec<Child>,
-}
-
-impl Drop for Servers {
-    fn drop(&mut self) {
-        for child in &mut self.children {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
-}
 
 /// `MinIO`'s two ports.
 #[derive(Clone, Copy)]
@@ -46,44 +25,6 @@ pub(crate) struct MinIo {
 }
 
 impl Servers {
-    pub(crate) fn new() -> Self {
-        Self {
-            folder: TempDir::with_prefix("assay-s3-").expect("a temporary folder"),
-            children: Vec::new(),
-        }
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Starts a program that sees nothing of this process' environment, and waits until it listens.
-    fn start(
-        &mut self,
-        program: &str,
-        arguments: &[&str],
-        environment: &[(&str, &str)],
-        port: u16,
-    ) {
-        let log = File::create(self.path(&format!("{program}-{port}.log"))).expect("a log");
-        let child = Command::new(from_rig(&format!("ASSAY_RIG_{}", program.to_uppercase())))
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env_clear()
-            .env("HOME", self.folder.path())
-            .env("TMPDIR", self.folder.path())
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("the log"))
-            .stderr(log)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{program} does not start: {error}"));
-        self.children.push(child);
-        wait_until(&format!("{program} listens"), || {
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
-    }
-
     /// `MinIO` in [`REGION`], with both buckets; pods reach it, too.
     pub(crate) fn minio(&mut self) -> MinIo {
         let ports = MinIo {
@@ -95,7 +36,7 @@ impl Servers {
             fs::create_dir_all(data.join(bucket)).expect("a bucket");
         }
         self.start(
-            "minio",
+            "MINIO",
             &[
                 "server",
                 "--address",
@@ -125,7 +66,7 @@ impl Servers {
         fs::create_dir_all(data.join(BUCKET)).expect("a bucket");
         fs::create_dir_all(&sidecar).expect("a folder");
         self.start(
-            "versitygw",
+            "VERSITYGW",
             &[
                 "--access",
                 ACCESS_KEY,
@@ -148,7 +89,7 @@ impl Servers {
 
     /// nginx with a server of these lines for each port.
     pub(crate) fn nginx(&mut self, servers: &[(u16, String)]) {
-        let folder = self.folder.path().display().to_string();
+        let folder = self.folder().display().to_string();
         let mut text = format!(
             "daemon off;\nuser root;\npid {folder}/nginx.pid;\nerror_log {folder}/nginx-error.log;\nevents {{}}\nhttp {{\naccess_log off;\nclient_max_body_size 64m;\nmap $request_method $writer {{ PUT $binary_remote_addr; default ''; }}\nlimit_req_zone $writer zone=writes:1m rate=1r/s;\n"
         );
@@ -162,7 +103,7 @@ impl Servers {
         let path = self.path("nginx.conf");
         fs::write(&path, text).expect("a configuration");
         let port = servers[0].0;
-        self.start("nginx", &["-c", &path.to_string_lossy()], &[], port);
+        self.start("NGINX", &["-c", &path.to_string_lossy()], &[], port);
     }
 
     /// `HAProxy` with a frontend of these lines for each port.
@@ -180,7 +121,7 @@ impl Servers {
         fs::write(&path, text).expect("a configuration");
         let port = frontends[0].0;
         self.start(
-            "haproxy",
+            "HAPROXY",
             &["-db", "-f", &path.to_string_lossy()],
             &[],
             port,

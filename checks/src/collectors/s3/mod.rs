@@ -15,7 +15,7 @@ use crate::agent::{From, Place};
 use crate::collector::{
     CollectError, Collector, CollectorKind, Context, Meta, Output, Permission, Scope, Writes,
 };
-use crate::secret_data::permission;
+use crate::secret_data;
 
 mod answer;
 mod besides;
@@ -160,13 +160,7 @@ impl Collector for S3 {
         let wanted = &self.config.wanted;
         let keys = wanted.secret.iter().map(|it| (&it.name, &it.namespace));
         let tls = wanted.tls.secret.iter().map(|it| (&it.name, &it.namespace));
-        let mut permissions: Vec<_> = keys
-            .chain(tls)
-            .map(|(name, own)| permission(name, own, namespace))
-            .collect();
-        permissions.sort();
-        permissions.dedup();
-        permissions
+        secret_data::permissions(keys.chain(tls), namespace)
     }
 
     /// What may not be read is an answer in its own file.

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::fixture::wait_until;
+use crate::fixture::{from_rig, wait_until};
 use crate::servers::{Servers, free_port};
 
 pub(crate) const ACCESS_KEY: &str = "rigaccesskey00000001";
@@ -27,11 +27,31 @@ pub(crate) struct MinIo {
 impl Servers {
     /// `MinIO` in [`REGION`], with both buckets; pods reach it, too.
     pub(crate) fn minio(&mut self) -> MinIo {
+        self.minio_with("", &[])
+    }
+
+    /// The same with a certificate of [`Servers::certificates`], where one is named, and settings.
+    pub(crate) fn minio_with(&mut self, certificate: &str, settings: &[(&str, &str)]) -> MinIo {
         let ports = MinIo {
             api: free_port(),
             console: free_port(),
         };
-        let data = self.path("minio");
+        // The first has the plain name, which tests look below.
+        let name = if self.path("minio").exists() {
+            format!("minio-{}", ports.api)
+        } else {
+            "minio".to_owned()
+        };
+        let data = self.path(&name);
+        let certificates = self.path(&format!("{name}-certificates"));
+        if !certificate.is_empty() {
+            fs::create_dir(&certificates).expect("a folder");
+            self.copy(
+                &format!("{certificate}.crt"),
+                &certificates.join("public.crt"),
+            );
+            self.copy("server.key", &certificates.join("private.key"));
+        }
         for bucket in [BUCKET, PUBLIC] {
             fs::create_dir_all(data.join(bucket)).expect("a bucket");
         }
@@ -39,6 +59,8 @@ impl Servers {
             "MINIO",
             &[
                 "server",
+                "--certs-dir",
+                &certificates.to_string_lossy(),
                 "--address",
                 &format!("0.0.0.0:{}", ports.api),
                 "--console-address",
@@ -46,21 +68,37 @@ impl Servers {
                 &data.to_string_lossy(),
             ],
             &[
-                ("MINIO_ROOT_USER", ACCESS_KEY),
-                ("MINIO_ROOT_PASSWORD", SECRET_KEY),
-                ("MINIO_SITE_REGION", REGION),
-            ],
+                &[
+                    ("MINIO_ROOT_USER", ACCESS_KEY),
+                    ("MINIO_ROOT_PASSWORD", SECRET_KEY),
+                    ("MINIO_SITE_REGION", REGION),
+                ],
+                settings,
+            ]
+            .concat(),
             ports.api,
         );
         wait_until("MinIO's buckets are there", || {
-            let head = request(ports.api, "GET", &format!("/{BUCKET}/"), "");
+            let head = match certificate {
+                "" => request(ports.api, "GET", &format!("/{BUCKET}/"), ""),
+                _ => over_tls(ports.api, &format!("/{BUCKET}/")),
+            };
             head.starts_with("HTTP/1.1 403")
         });
         ports
     }
 
+    fn copy(&self, name: &str, to: &Path) {
+        fs::copy(self.path(name), to).expect("a certificate");
+    }
+
     /// versitygw, which is strict and tells what it saw.
     pub(crate) fn versitygw(&mut self) -> u16 {
+        self.versitygw_with(&[])
+    }
+
+    /// The same with settings.
+    pub(crate) fn versitygw_with(&mut self, settings: &[&str]) -> u16 {
         let port = free_port();
         let (data, sidecar) = (self.path("versitygw"), self.path("sidecar"));
         fs::create_dir_all(data.join(BUCKET)).expect("a bucket");
@@ -68,19 +106,25 @@ impl Servers {
         self.start(
             "VERSITYGW",
             &[
-                "--access",
-                ACCESS_KEY,
-                "--secret",
-                SECRET_KEY,
-                "--region",
-                REGION,
-                "--port",
-                &format!("127.0.0.1:{port}"),
-                "posix",
-                "--sidecar",
-                &sidecar.to_string_lossy(),
-                &data.to_string_lossy(),
-            ],
+                &[
+                    "--access",
+                    ACCESS_KEY,
+                    "--secret",
+                    SECRET_KEY,
+                    "--region",
+                    REGION,
+                    "--port",
+                    &format!("127.0.0.1:{port}"),
+                ],
+                settings,
+                &[
+                    "posix",
+                    "--sidecar",
+                    &sidecar.to_string_lossy(),
+                    &data.to_string_lossy(),
+                ],
+            ]
+            .concat(),
             &[],
             port,
         );
@@ -149,6 +193,31 @@ pub(crate) fn request(port: u16, method: &str, resource: &str, body: &str) -> St
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     answer
+}
+
+/// The answer to a GET without a signature, from a server that speaks TLS.
+fn over_tls(port: u16, resource: &str) -> String {
+    let mut child = Command::new(from_rig("ASSAY_RIG_OPENSSL"))
+        .args([
+            "s_client",
+            "-quiet",
+            "-connect",
+            &format!("127.0.0.1:{port}"),
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("openssl starts");
+    let mut input = child.stdin.take().expect("its input");
+    write!(
+        input,
+        "GET {resource} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
+    )
+    .expect("a request");
+    let output = child.wait_with_output().expect("openssl ends");
+    drop(input);
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn hmac_sha1(text: &str) -> String {

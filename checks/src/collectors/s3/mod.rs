@@ -268,7 +268,13 @@ impl S3 {
             );
             return Ok(());
         }
-        let work = self.ask(&probe, context, output, report);
+        let path = self.path().map_err(|error| {
+            settings::failure(
+                Reason::BadSetting,
+                format!("no file has this name: {error}"),
+            )
+        })?;
+        let work = self.ask(&probe, context, output, &path, report);
         if timeout(self.timeout, work).await.is_err() {
             let text = format!(
                 "not everything was answered within {} s",
@@ -288,7 +294,14 @@ impl S3 {
         Ok(())
     }
 
-    async fn ask(&self, probe: &Probe, context: &Context, output: &Output, report: &mut Report) {
+    async fn ask(
+        &self,
+        probe: &Probe,
+        context: &Context,
+        output: &Output,
+        file: &BundlePath,
+        report: &mut Report,
+    ) {
         let wanted = &self.config.wanted;
         if !probe.read(report).await {
             return;
@@ -303,9 +316,8 @@ impl S3 {
             report.writes = Some(Written::default());
             return;
         }
-        let file = self.path().map_or_else(|_| String::new(), String::from);
         probe
-            .write(&wanted.foreign_prefixes, context, output, &file, report)
+            .write(&wanted.foreign_prefixes, context, output, file, report)
             .await;
     }
 

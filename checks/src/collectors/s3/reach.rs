@@ -159,6 +159,29 @@ impl Way<'_> {
         }
     }
 
+    /// Whether what listens speaks TLS, with whichever certificate.
+    pub(super) async fn is_tls(&self) -> bool {
+        let Some((host, port)) = self.dialled() else {
+            return false;
+        };
+        let Ok(addresses) = self.addresses(&host, port).await else {
+            return false;
+        };
+        let Ok((stream, _)) = self.dial(&host, &addresses).await else {
+            return false;
+        };
+        match self.handshake(stream).await {
+            Ok(_) => true,
+            Err((failure, _)) => matches!(
+                failure.reason,
+                Reason::TlsUntrusted
+                    | Reason::TlsExpired
+                    | Reason::TlsNotYetValid
+                    | Reason::TlsNameMismatch
+            ),
+        }
+    }
+
     async fn tunnel(&self, stream: &mut TcpStream, proxy: &Proxy) -> Result<String, Failed> {
         let host = self.endpoint.host_str().unwrap_or_default();
         let port = self.endpoint.port_or_known_default().unwrap_or(443);
@@ -178,6 +201,13 @@ impl Way<'_> {
                 } else {
                     "the proxy asks for credentials (407)"
                 },
+            )),
+            Some(502..=504) => Err(failure(
+                Reason::Gateway,
+                format!(
+                    "the proxy cannot reach {target}: {}",
+                    connected.status.unwrap_or_default()
+                ),
             )),
             // The line is the proxy's own; of what it may hold only the number is safe.
             Some(other) => Err(failure(

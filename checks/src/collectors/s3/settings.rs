@@ -3,9 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bundle::collected::s3::{Failure, Presence, Reason, Style, Target};
 use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
+use jiff::Timestamp;
 use reqwest::Url;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -127,6 +130,21 @@ pub(super) struct Keys {
     pub(super) access_key: String,
     pub(super) secret_key: String,
     pub(super) session_token: Option<String>,
+}
+
+impl Keys {
+    /// When the session token ends, where it says so: those of `MinIO` and of other servers with `STS` are JSON Web Tokens
+    /// (RFC 7519), Amazon's are not.
+    pub(super) fn end(&self) -> Option<Timestamp> {
+        #[derive(Deserialize)]
+        struct Claims {
+            exp: i64,
+        }
+        let claims = self.session_token.as_deref()?.split('.').nth(1)?;
+        let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
+        let Claims { exp } = serde_json::from_slice(&claims).ok()?;
+        Timestamp::from_second(exp).ok()
+    }
 }
 
 /// Everything that requests are made with.

@@ -1,5 +1,7 @@
 //! Each setting that can be wrong, by itself.
 
+use std::fmt::Write as _;
+
 use super::servers::{self, ACCESS_KEY, BUCKET, PUBLIC, REGION, SECRET_KEY};
 use super::signed::done;
 use super::{Case, case, expect, found};
@@ -145,11 +147,13 @@ fn the_peers_check_is_whether_head_is_answered() {
         ("secret", BUCKET, "another-secret-than-the-servers", true),
         ("untrusted", BUCKET, SECRET_KEY, false),
     ] {
-        spec += &format!(
-            "  - s3Status: {{collectorName: {name}, endpoint: 'https://127.0.0.1:{minio}', bucketName: {bucket}, region: {REGION}, usePathStyle: true, accessKeyID: {ACCESS_KEY}, secretAccessKey: {secret}, insecure: {insecure}}}\n"
+        let _ = writeln!(
+            spec,
+            "  - s3Status: {{collectorName: {name}, endpoint: 'https://127.0.0.1:{minio}', bucketName: {bucket}, region: {REGION}, usePathStyle: true, accessKeyID: {ACCESS_KEY}, secretAccessKey: {secret}, insecure: {insecure}}}"
         );
-        analyzers += &format!(
-            "  - s3Status: {{checkName: {name}, collectorName: {name}, outcomes: [{{fail: {{when: connected == false, message: 'no way:'}}}}, {{pass: {{message: reached}}}}]}}\n"
+        let _ = writeln!(
+            analyzers,
+            "  - s3Status: {{checkName: {name}, collectorName: {name}, outcomes: [{{fail: {{when: connected == false, message: 'no way:'}}}}, {{pass: {{message: reached}}}}]}}"
         );
     }
     cluster.write("spec.yaml", &(spec + &analyzers));

@@ -209,6 +209,9 @@ pub(crate) fn remedy(report: &Report, step: &Step, failure: &Failure) -> String 
                 target.bucket
             );
         }
+        Reason::PathStyleOnly => {
+            "Address the bucket in the path: usePathStyle: true here, path style in the application (s3.addressing_style = path, for MLflow MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE=path); or tell the server the domain whose names are buckets: MINIO_DOMAIN for MinIO, rgw_dns_name for Ceph, --virtual-domain for versitygw."
+        }
         Reason::KeyMissing => "See who deletes objects below this prefix while they are used.",
         Reason::ChecksumRefused => {
             "Set AWS_REQUEST_CHECKSUM_CALCULATION=when_required and AWS_RESPONSE_CHECKSUM_VALIDATION=when_required for the application, or upgrade the object storage or the proxy in front of it: it does not understand the checksums that SDKs send since 2025."
@@ -235,6 +238,9 @@ pub(crate) fn remedy(report: &Report, step: &Step, failure: &Failure) -> String 
             "Wait, or give the object storage more: it says that it is overloaded or not ready."
         }
         Reason::StorageFull => "Free or add space, or raise the bucket's quota.",
+        Reason::Gateway if step.link == Link::Proxy => {
+            "See why the proxy cannot reach the object storage: the host and port of the endpoint as the proxy knows them; or name the object storage in NO_PROXY."
+        }
         Reason::Gateway => {
             "See why the server in front cannot reach the object storage: its upstream's address, port, scheme and health."
         }

@@ -27,6 +27,7 @@ mod temporary;
 #[cfg(test)]
 mod testing;
 mod text_files;
+mod web_proxy;
 mod web_verifier;
 
 pub use cluster::Cluster;

@@ -26,16 +26,27 @@ struct Object {
     data: Option<BTreeMap<String, String>>,
 }
 
-/// What asking for a Secret needs: its own namespace, else that of the run.
-pub(crate) fn permission(name: &str, own: &str, run: Option<&str>) -> Permission {
-    let own = Some(own).filter(|own| !own.is_empty());
-    Permission {
-        verb: "get",
-        group: String::new(),
-        resource: "secrets".to_owned(),
-        namespace: Some(own.or(run).unwrap_or("default").to_owned()),
-        name: Some(name.to_owned()),
-    }
+/// What asking for Secrets needs, each given as its name and its own namespace; that of the run counts where it is empty.
+pub(crate) fn permissions<'a>(
+    secrets: impl IntoIterator<Item = (&'a String, &'a String)>,
+    run: Option<&str>,
+) -> Vec<Permission> {
+    let mut permissions: Vec<_> = secrets
+        .into_iter()
+        .map(|(name, own)| Permission {
+            verb: "get",
+            group: String::new(),
+            resource: "secrets".to_owned(),
+            namespace: Some(match own.as_str() {
+                "" => run.unwrap_or("default").to_owned(),
+                own => own.to_owned(),
+            }),
+            name: Some(name.clone()),
+        })
+        .collect();
+    permissions.sort();
+    permissions.dedup();
+    permissions
 }
 
 /// The data of a Secret; `namespace` is that of the run where it is empty.

@@ -25,6 +25,7 @@ mod rig;
 mod s3;
 mod secrets;
 mod serve;
+mod servers;
 mod silence;
 mod velero;
 mod velero_phases;

@@ -1,53 +1,30 @@
 //! Velero's own server against a real object storage: what it says of locations that work and of those that do not, and
 //! what the check makes of that.
 
-use std::fs::{self, File};
-use std::net::{TcpListener, TcpStream};
+use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
 use crate::fixture::{Cluster, from_rig, wait_until};
+use crate::servers::{Server, free_port, program, wait_for_port};
 
 const ACCESS_KEY: &str = "rigaccesskey00000001";
 const SECRET_KEY: &str = "rig-secret-key-that-nobody-may-see";
 
 /// The servers of this test; they end with it.
 struct Servers {
-    children: Vec<Child>,
+    running: Vec<Server>,
     /// `https://127.0.0.1:<port>`
     endpoint: String,
 }
 
-impl Drop for Servers {
-    fn drop(&mut self) {
-        for child in &mut self.children {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
-}
-
-/// Starts a program that sees nothing of this process' environment; its output goes to a file in `folder`.
-fn start(folder: &Path, name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Child {
-    let log = File::create(folder.join(format!("{name}.log"))).expect("a log");
-    Command::new(from_rig(&format!("ASSAY_RIG_{}", name.to_uppercase())))
-        .args(arguments)
-        .env_clear()
-        .env("HOME", folder)
-        .env("TMPDIR", folder)
-        .envs(environment.iter().copied())
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().expect("the log"))
-        .stderr(log)
-        .spawn()
-        .unwrap_or_else(|error| panic!("{name} does not start: {error}"))
+/// Starts a program; its output goes to a file in `folder`.
+fn start(folder: &Path, name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Server {
+    let path = from_rig(&format!("ASSAY_RIG_{}", name.to_uppercase()));
+    let mut command = program(&path, folder);
+    command.args(arguments).envs(environment.iter().copied());
+    Server::start(&mut command, &folder.join(format!("{name}.log")))
 }
 
 impl Servers {
@@ -87,13 +64,11 @@ impl Servers {
             ],
         );
         let mut servers = Self {
-            children: vec![minio],
+            running: vec![minio],
             endpoint: format!("https://127.0.0.1:{port}"),
         };
-        wait_until("MinIO listens", || {
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
-        servers.children.push(start(
+        wait_for_port(port);
+        servers.running.push(start(
             &folder,
             "velero",
             &[

@@ -22,4 +22,6 @@ mod rig;
 mod run_pod;
 mod s3;
 #[path = "../live/s3/servers.rs"]
+mod s3_servers;
+#[path = "../live/servers.rs"]
 mod servers;

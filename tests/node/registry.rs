@@ -1,14 +1,15 @@
 //! The registry probe from a pod on a real node: it sees what pods see, and the password stays with the caller.
 
 use crate::fixture::Cluster;
-use crate::registry_servers::{AMD64, Servers};
+use crate::registry_servers::{AMD64, registries};
+use crate::servers::Servers;
 
 /// The node as its pods reach it.
 const NODE: &str = "10.88.0.1";
 
 #[test]
 fn images_are_looked_for_from_a_restricted_pod() {
-    let mut servers = Servers::new();
+    let mut servers = registries();
     let plain = servers.registry(2, "", "");
     Servers::push(plain, "team/app", "1", &[AMD64]);
     let htpasswd = format!(

@@ -2,7 +2,8 @@
 //! a real object storage outside of it. The operator's consent to write travels with the request.
 
 use crate::fixture::Cluster;
-use crate::servers::{ACCESS_KEY, BUCKET, REGION, SECRET_KEY, Servers, names};
+use crate::s3_servers::{ACCESS_KEY, BUCKET, REGION, SECRET_KEY, names};
+use crate::servers::Servers;
 
 /// The node as its pods reach it.
 const NODE: &str = "10.88.0.1";

@@ -300,6 +300,8 @@ pub enum Reason {
     AccessDenied,
     /// There is no such bucket.
     BucketMissing,
+    /// The bucket in the host name is not understood, and in the path it is.
+    PathStyleOnly,
     /// There is no such object.
     KeyMissing,
     /// A checksum in a trailer, or a payload in chunks, is not understood or was changed.

@@ -6,16 +6,16 @@ mod layout;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::fixture::{from_rig, wait_until};
+use crate::fixture::from_rig;
+use crate::servers::{Server, free_port, program, wait_for_port};
 use layout::Layout;
 
 /// What is done to an archive's members.
@@ -116,48 +116,25 @@ fn prepared() -> TempDir {
     folder
 }
 
-/// A registry that ends with the value.
-struct Registry(Child);
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Registry {
-    /// Debian's distribution 2.8 with its storage below `images/`, as KOTS has it.
-    fn start(folder: &Path) -> (Self, u16) {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("its address").port();
-        drop(listener);
-        let config = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n",
-            folder.join("images").display()
-        );
-        fs::write(folder.join("registry.yaml"), config).expect("a configuration");
-        let child = Command::new(from_rig("ASSAY_RIG_REGISTRY_2"))
-            .args(["serve", "registry.yaml"])
-            .current_dir(folder)
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the registry starts");
-        let registry = Self(child);
-        wait_until("the registry listens", || {
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
-        (registry, port)
-    }
+/// Debian's distribution 2.8 with its storage below `images/`, as KOTS has it.
+fn registry(folder: &Path) -> (Server, u16) {
+    let port = free_port();
+    let config = format!(
+        "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n",
+        folder.join("images").display()
+    );
+    fs::write(folder.join("registry.yaml"), config).expect("a configuration");
+    let mut command = program(&from_rig("ASSAY_RIG_REGISTRY_2"), folder);
+    command.args(["serve", "registry.yaml"]);
+    let registry = Server::start(&mut command, &folder.join("registry.log"));
+    wait_for_port(port);
+    (registry, port)
 }
 
 /// Pushes images as KOTS does, each to the last part of its name, and leaves the registry's storage in `images/`, with
 /// `airgap.yaml` and a release beside it.
 fn bundle(folder: &Path, images: &[&str]) {
-    let (registry, port) = Registry::start(folder);
+    let (registry, port) = registry(folder);
     for image in images {
         let last = image.rsplit('/').next().unwrap_or_default();
         let (from, to) = (

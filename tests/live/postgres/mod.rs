@@ -12,7 +12,8 @@ use std::thread;
 use serde_json::Value;
 
 use crate::fixture::{Bundle, Cluster, wait_until};
-use server::{Held, PgBouncer, Postgres, RESERVED, SLOTS, free_port};
+use crate::servers::free_port;
+use server::{Held, PgBouncer, Postgres, RESERVED, SLOTS};
 
 /// A collector of a run: its name, its connection string, and the reason why it gets no connection, if any.
 type Row<'a> = (&'a str, String, Option<&'a str>);

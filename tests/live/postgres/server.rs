@@ -4,13 +4,13 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
 use crate::fixture::{from_rig, wait_until};
+use crate::servers::{Server, as_nobody, free_port, openssl, wait_for_port};
 
 /// The roles, each with the password `<name>-pw`, and what lets them in.
 const ACCESS: &str = "
@@ -43,13 +43,7 @@ pub(crate) struct Postgres {
     programs: PathBuf,
     folder: TempDir,
     port: u16,
-    child: Option<Child>,
-}
-
-/// A port that nobody has in the rig's network namespace.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
+    child: Option<Server>,
 }
 
 impl Postgres {
@@ -63,7 +57,7 @@ impl Postgres {
             child: None,
         };
         let data = server.data();
-        let made = as_nobody(&server.programs.join("initdb"))
+        let made = as_nobody(&server.programs.join("initdb"), server.folder.path())
             .args([
                 "--username",
                 "owner",
@@ -129,14 +123,12 @@ wal_level = replica
     }
 
     fn run(&mut self) {
-        let log = File::create(self.folder.path().join("server.log")).expect("a log");
-        let child = as_nobody(&self.programs.join("postgres"))
-            .arg("-D")
-            .arg(self.data())
-            .stdout(log.try_clone().expect("the log again"))
-            .stderr(log)
-            .spawn();
-        self.child = Some(child.expect("postgres starts"));
+        let mut command = as_nobody(&self.programs.join("postgres"), self.folder.path());
+        command.arg("-D").arg(self.data());
+        let log = self.file("server.log");
+        // Logins are counted from the last start on.
+        File::create(&log).expect("a log");
+        self.child = Some(Server::start(&mut command, &log));
     }
 
     fn wait_until_it_answers(&self) {
@@ -156,9 +148,7 @@ wal_level = replica
         append(&self.data().join("postgresql.conf"), settings);
         File::create(self.data().join(signal)).expect("a signal file");
         self.run();
-        wait_until("the port", || {
-            TcpStream::connect(("127.0.0.1", self.port)).is_ok()
-        });
+        wait_for_port(self.port);
     }
 
     /// Waits until the server lets a role in.
@@ -188,8 +178,9 @@ wal_level = replica
 
     fn stop(&mut self, signal: rustix::process::Signal) {
         if let Some(mut child) = self.child.take() {
-            let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal);
-            let _ = child.wait();
+            let _ =
+                rustix::process::kill_process(rustix::process::Pid::from_child(&child.0), signal);
+            let _ = child.0.wait();
         }
     }
 
@@ -255,6 +246,7 @@ wal_level = replica
 
     fn shown_certificate(&self) -> String {
         let shown = openssl(
+            self.folder.path(),
             &[
                 "s_client",
                 "-starttls",
@@ -262,7 +254,6 @@ wal_level = replica
                 "-connect",
                 &format!("127.0.0.1:{}", self.port),
             ],
-            self.folder.path(),
         );
         let path = self.file("shown.pem");
         fs::write(&path, shown).expect("what the server shows");
@@ -298,18 +289,19 @@ wal_level = replica
                 "-out",
                 &cert,
             ];
-            openssl(&[&own[..], &key].concat(), folder);
+            openssl(folder, &[&own[..], &key].concat());
         }
         for (name, subject) in [("server", "/CN=localhost"), ("client", "/CN=certified")] {
             let (secret, request) = (format!("{name}.key"), format!("{name}.csr"));
             let own = [
                 "req", "-new", "-subj", subject, "-keyout", &secret, "-out", &request,
             ];
-            openssl(&[&own[..], &key].concat(), folder);
+            openssl(folder, &[&own[..], &key].concat());
         }
         fs::write(folder.join("names.ext"), "subjectAltName=DNS:localhost\n")
             .expect("openssl's extensions");
         openssl(
+            folder,
             &[
                 "x509",
                 "-req",
@@ -327,7 +319,6 @@ wal_level = replica
                 "-out",
                 "named.crt",
             ],
-            folder,
         );
         for (name, request, end) in [
             ("expired", "server.csr", "20210101000000Z"),
@@ -336,6 +327,7 @@ wal_level = replica
         ] {
             let out = format!("{name}.crt");
             openssl(
+                folder,
                 &[
                     "ca",
                     "-batch",
@@ -355,7 +347,6 @@ wal_level = replica
                     "-out",
                     &out,
                 ],
-                folder,
             );
         }
         fs::copy(folder.join("named.crt"), folder.join("server.crt"))
@@ -370,13 +361,14 @@ impl Drop for Postgres {
 }
 
 /// Sessions that are held.
-pub(crate) struct Held(Vec<Child>);
+#[expect(dead_code, reason = "they end with the value")]
+pub(crate) struct Held(Vec<Server>);
 
 impl Held {
     /// Sessions at `host`, a name or the folder of a socket; they sleep.
     pub(crate) fn new(role: &str, host: &str, port: u16, count: usize) -> Self {
         let start = |_| {
-            Command::new("psql")
+            let child = Command::new("psql")
                 .args([
                     "--no-psqlrc",
                     "--username",
@@ -393,25 +385,16 @@ impl Held {
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
-                .spawn()
-                .expect("psql starts")
+                .spawn();
+            Server(child.expect("psql starts"))
         };
         Self((0..count).map(start).collect())
     }
 }
 
-impl Drop for Held {
-    fn drop(&mut self) {
-        for child in &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
 /// A pooler that runs; it ends with the value.
 pub(crate) struct PgBouncer {
-    child: Child,
+    _child: Server,
     port: u16,
     _folder: TempDir,
 }
@@ -444,18 +427,12 @@ client_tls_sslmode = disable
         fs::write(folder.path().join("pgbouncer.ini"), settings).expect("pgbouncer.ini");
         let users = "\"app\" \"app-pw\"\n\"stats\" \"stats-pw\"\n";
         fs::write(folder.path().join("users"), users).expect("PgBouncer's users");
-        let log = File::create(folder.path().join("log")).expect("a log");
-        let child = as_nobody(&from_rig("ASSAY_RIG_PGBOUNCER"))
-            .arg(folder.path().join("pgbouncer.ini"))
-            .stdout(log.try_clone().expect("the log again"))
-            .stderr(log)
-            .spawn()
-            .expect("PgBouncer starts");
-        wait_until("PgBouncer", || {
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
+        let mut command = as_nobody(&from_rig("ASSAY_RIG_PGBOUNCER"), folder.path());
+        command.arg(folder.path().join("pgbouncer.ini"));
+        let child = Server::start(&mut command, &folder.path().join("log"));
+        wait_for_port(port);
         Self {
-            child,
+            _child: child,
             port,
             _folder: folder,
         }
@@ -466,41 +443,9 @@ client_tls_sslmode = disable
     }
 }
 
-impl Drop for PgBouncer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn as_nobody(program: &Path) -> Command {
-    let mut command = Command::new("unshare");
-    command
-        .args(["--user", "--map-user=65534", "--map-group=65534"])
-        .arg(program)
-        .stdin(Stdio::null());
-    command
-}
-
 fn append(path: &Path, text: &str) {
     let before = fs::read_to_string(path).expect("a configuration");
     fs::write(path, format!("{before}\n{text}")).expect("a configuration");
-}
-
-fn openssl(arguments: &[&str], folder: &Path) -> String {
-    let output = Command::new("openssl")
-        .args(arguments)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .output()
-        .expect("openssl starts");
-    let is_client = arguments[0] == "s_client";
-    assert!(
-        is_client || output.status.success(),
-        "{arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn fingerprint(path: &Path) -> String {

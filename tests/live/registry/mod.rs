@@ -8,7 +8,8 @@ use std::fs;
 use serde_json::Value;
 
 use crate::fixture::{Bundle, Cluster};
-use servers::{AMD64, ARM64, Servers, delete};
+use crate::servers::Servers;
+use servers::{AMD64, ARM64, delete, registries};
 
 /// An image of a collector of its own: the name, the image, more lines of the collector, and the reason why it cannot be
 /// pulled, if any.
@@ -157,7 +158,7 @@ fn pull_secret(cluster: &Cluster, name: &str, server: &str, user: &str, password
 #[expect(clippy::too_many_lines, reason = "a table: a row for each reason")]
 fn every_link_that_breaks_has_its_reason() {
     let cluster = Cluster::new("registry-reasons");
-    let mut servers = Servers::new();
+    let mut servers = registries();
     let plain = servers.registry(2, "", "");
     let both = Servers::push(plain, "team/app", "1", &[AMD64, ARM64]);
     let half = Servers::push(plain, "team/half", "1", &[AMD64, ARM64]);
@@ -427,7 +428,7 @@ fn listener(answer: fn(std::net::TcpStream)) -> u16 {
 #[test]
 fn proxies_that_want_a_login_and_that_intercept_are_told_apart() {
     let cluster = Cluster::new("registry-proxies");
-    let mut servers = Servers::new();
+    let mut servers = registries();
     let plain = servers.registry(2, "", "");
     Servers::push(plain, "team/app", "1", &[AMD64]);
     let good = servers.registry(2, "", &servers.tls("good"));
@@ -483,7 +484,7 @@ fn proxies_that_want_a_login_and_that_intercept_are_told_apart() {
 #[expect(clippy::too_many_lines, reason = "one registry, asked in turn")]
 fn mirrors_pull_secrets_and_uploads() {
     let cluster = Cluster::new("registry-mirrors");
-    let mut servers = Servers::new();
+    let mut servers = registries();
     let plain = servers.registry(2, "", "");
     Servers::push(plain, "team/app", "1", &[AMD64, ARM64]);
     Servers::push(plain, "team/amd64", "1", &[AMD64]);
@@ -615,7 +616,7 @@ fn mirrors_pull_secrets_and_uploads() {
 #[test]
 fn the_images_of_pods_are_asked_for_with_their_own_secrets() {
     let cluster = Cluster::new("registry-pods");
-    let mut servers = Servers::new();
+    let mut servers = registries();
     let plain = servers.registry(2, "", "");
     Servers::push(plain, "team/app", "1", &[AMD64]);
     let htpasswd = format!(

@@ -1,20 +1,20 @@
 //! Registries, a token service, proxies and certificates, as children of a test.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tempfile::TempDir;
 
-use crate::fixture::{from_rig, wait_until};
+use crate::fixture::from_rig;
+use crate::servers::{Servers, free_port};
 
 /// `alice:alice-pw` in bcrypt.
 const HTPASSWD: &str = "alice:$2b$12$zi0AWio/nNff9B8NeARYeeosfS281bcKU4DFZKQzkNrWcWCmZkRE6\n";
@@ -23,77 +23,15 @@ const HTPASSWD: &str = "alice:$2b$12$zi0AWio/nNff9B8NeARYeeosfS281bcKU4DFZKQzkNr
 pub(crate) const AMD64: &str = "amd64";
 pub(crate) const ARM64: &str = "arm64";
 
-/// Servers and their folder; they end with the value.
-pub(crate) struct Servers {
-    folder: TempDir,
-    children: Vec<Child>,
-}
-
-impl Drop for Servers {
-    fn drop(&mut self) {
-        for child in &mut self.children {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
+/// A folder with everything that registries need: people's passwords and certificates.
+pub(crate) fn registries() -> Servers {
+    let servers = Servers::new();
+    fs::write(servers.path("htpasswd"), HTPASSWD).expect("htpasswd");
+    servers.certificates();
+    servers
 }
 
 impl Servers {
-    pub(crate) fn new() -> Self {
-        let folder = TempDir::with_prefix("assay-registry-").expect("a temporary folder");
-        let servers = Self {
-            folder,
-            children: Vec::new(),
-        };
-        fs::write(servers.path("htpasswd"), HTPASSWD).expect("htpasswd");
-        servers.certificates();
-        servers
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    pub(crate) fn shown(&self, name: &str) -> String {
-        self.path(name).display().to_string()
-    }
-
-    fn spawn(&mut self, program: &str, arguments: &[&str]) {
-        let name = program.to_lowercase();
-        let log =
-            File::create(self.path(&format!("{name}-{}.log", self.children.len()))).expect("a log");
-        let path = from_rig(&format!("ASSAY_RIG_{program}"));
-        let mut command = if program == "SQUID" {
-            // It refuses to run as root: it gets a user namespace in which nobody is.
-            let mut unshare = Command::new("unshare");
-            unshare
-                .args(["--user", "--map-user=65534", "--map-group=65534"])
-                .arg(path);
-            unshare
-        } else {
-            Command::new(path)
-        };
-        let child = command
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", self.folder.path())
-            .env("TMPDIR", self.folder.path())
-            .env("OTEL_TRACES_EXPORTER", "none")
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("the log"))
-            .stderr(log)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{program} does not start: {error}"));
-        self.children.push(child);
-    }
-
     /// A registry of this version with further settings, over the storage that all of them share.
     pub(crate) fn registry(&mut self, version: u32, settings: &str, http: &str) -> u16 {
         let port = free_port();
@@ -107,11 +45,12 @@ http: {{addr: '0.0.0.0:{port}'{http}}}
             self.shown("storage"),
         );
         fs::write(&file, text).expect("the registry's configuration");
-        self.spawn(
+        self.start(
             &format!("REGISTRY_{version}"),
             &["serve", &file.to_string_lossy()],
+            &[("OTEL_TRACES_EXPORTER", "none")],
+            port,
         );
-        Self::wait(port);
         port
     }
 
@@ -123,174 +62,12 @@ http: {{addr: '0.0.0.0:{port}'{http}}}
         )
     }
 
-    pub(crate) fn wait(port: u16) {
-        wait_until(&format!("port {port} listens"), || {
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
-    }
-
-    fn openssl(&self, arguments: &[&str]) {
-        let done = Command::new(from_rig("ASSAY_RIG_OPENSSL"))
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .stdin(Stdio::null())
-            .output()
-            .expect("openssl starts");
-        assert!(
-            done.status.success(),
-            "openssl {arguments:?}: {}",
-            String::from_utf8_lossy(&done.stderr)
-        );
-    }
-
-    /// An authority, and certificates of the same key: a good one, one that has expired, one for another name, one that
-    /// signs itself, one of another authority; and one that signs tokens.
-    fn certificates(&self) {
-        let own = [
-            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "100",
-        ];
-        for (name, subject) in [
-            ("ca", "/CN=Test authority"),
-            ("squid", "/CN=Squid at the border"),
-            ("token", "/CN=Tokens"),
-        ] {
-            let key = format!("{name}.key");
-            let certificate = format!("{name}.crt");
-            let rest = ["-keyout", &key, "-out", &certificate, "-subj", subject];
-            self.openssl(&[&own[..], &rest].concat());
-        }
-        self.openssl(&[
-            "req",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-keyout",
-            "server.key",
-            "-out",
-            "server.csr",
-            "-subj",
-            "/CN=registry",
-        ]);
-        let names = "subjectAltName=DNS:localhost,DNS:registry.test,IP:127.0.0.1,IP:0.0.0.0";
-        fs::write(self.path("good.ext"), names).expect("names");
-        fs::write(
-            self.path("other.ext"),
-            "subjectAltName=DNS:other.example.com",
-        )
-        .expect("names");
-        for (name, extensions, days) in [
-            ("good", "good.ext", "100"),
-            ("expired", "good.ext", "0"),
-            ("other", "other.ext", "100"),
-        ] {
-            self.openssl(&[
-                "x509",
-                "-req",
-                "-in",
-                "server.csr",
-                "-CA",
-                "ca.crt",
-                "-CAkey",
-                "ca.key",
-                "-CAcreateserial",
-                "-days",
-                days,
-                "-extfile",
-                extensions,
-                "-out",
-                &format!("{name}.crt"),
-            ]);
-        }
-        self.openssl(&[
-            "req",
-            "-x509",
-            "-key",
-            "server.key",
-            "-days",
-            "100",
-            "-subj",
-            "/CN=self",
-            "-addext",
-            names,
-            "-out",
-            "self.crt",
-        ]);
-        // The bumping proxy wants both in one file.
-        let both = [self.path("squid.crt"), self.path("squid.key")]
-            .map(|file| fs::read_to_string(file).expect("PEM"));
-        fs::write(self.path("squid.pem"), both.concat()).expect("PEM");
-    }
-
-    pub(crate) fn authority(&self) -> String {
-        fs::read_to_string(self.path("ca.crt")).expect("the authority")
-    }
-
-    /// A proxy. With a login it asks for one, without it opens TLS and signs with its own authority.
-    pub(crate) fn proxy(&mut self, login: bool) -> u16 {
-        let port = free_port();
-        let folder = self.path(&format!("squid-{port}"));
-        fs::create_dir(&folder).expect("a folder");
-        fs::write(folder.join("hosts"), "127.0.0.1 registry.test\n").expect("hosts");
-        let shown = folder.display();
-        let programs = "/usr/lib/squid";
-        let how = if login {
-            format!(
-                "http_port 127.0.0.1:{port}
-auth_param basic program {programs}/basic_fake_auth
-acl known proxy_auth REQUIRED
-http_access allow known
-http_access deny all
-"
-            )
-        } else {
-            let database = folder.join("certificates");
-            let made = Command::new(format!("{programs}/security_file_certgen"))
-                .args(["-c", "-s", &database.to_string_lossy(), "-M", "4MB"])
-                .output()
-                .expect("security_file_certgen starts");
-            assert!(
-                made.status.success(),
-                "{}",
-                String::from_utf8_lossy(&made.stderr)
-            );
-            format!(
-                "http_port 127.0.0.1:{port} ssl-bump cert={pem} generate-host-certificates=on dynamic_cert_mem_cache_size=4MB
-sslcrtd_program {programs}/security_file_certgen -s {} -M 4MB
-acl step1 at_step SslBump1
-ssl_bump peek step1
-ssl_bump bump all
-tls_outgoing_options flags=DONT_VERIFY_PEER
-sslproxy_cert_error allow all
-http_access allow all
-",
-                database.display(),
-                pem = self.shown("squid.pem"),
-            )
-        };
-        let text = format!(
-            "{how}hosts_file {shown}/hosts
-pid_filename {shown}/pid
-access_log none
-cache_log {shown}/cache.log
-cache deny all
-coredump_dir {shown}
-shutdown_lifetime 0
-max_filedescriptors 1024
-"
-        );
-        let file = folder.join("squid.conf");
-        fs::write(&file, text).expect("squid's configuration");
-        self.spawn("SQUID", &["-N", "-f", &file.to_string_lossy()]);
-        Self::wait(port);
-        port
-    }
-
     /// A service that gives tokens to people by what they may: `puller` may pull, `pusher` push as well, `keeper` delete,
     /// too, `nobody` nothing. All of them have their name with `-pw` as password.
     pub(crate) fn token_service(&self) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("its address").port();
-        let folder = self.folder.path().to_path_buf();
+        let folder = self.folder().to_path_buf();
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { return };

@@ -1,15 +1,14 @@
 //! Object storages and what stands in front of them, as children of a test.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-
-use tempfile::TempDir;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use crate::fixture::{from_rig, wait_until};
+use crate::servers::{Servers, free_port};
 
 pub(crate) const ACCESS_KEY: &str = "rigaccesskey00000001";
 pub(crate) const SECRET_KEY: &str = "rig-secret-key-that-nobody-may-see";
@@ -17,26 +16,6 @@ pub(crate) const REGION: &str = "eu-west-1";
 pub(crate) const BUCKET: &str = "artifacts";
 /// Anybody may list it.
 pub(crate) const PUBLIC: &str = "public";
-
-/// Servers that end with the value.
-pub(crate) struct Servers {
-    folder: TempDir,
-    children: Vec<Child>,
-}
-
-impl Drop for Servers {
-    fn drop(&mut self) {
-        for child in &mut self.children {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
-}
 
 /// `MinIO`'s two ports.
 #[derive(Clone, Copy)]
@@ -46,58 +25,42 @@ pub(crate) struct MinIo {
 }
 
 impl Servers {
-    pub(crate) fn new() -> Self {
-        Self {
-            folder: TempDir::with_prefix("assay-s3-").expect("a temporary folder"),
-            children: Vec::new(),
-        }
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Starts a program that sees nothing of this process' environment, and waits until it listens.
-    fn start(
-        &mut self,
-        program: &str,
-        arguments: &[&str],
-        environment: &[(&str, &str)],
-        port: u16,
-    ) {
-        let log = File::create(self.path(&format!("{program}-{port}.log"))).expect("a log");
-        let child = Command::new(from_rig(&format!("ASSAY_RIG_{}", program.to_uppercase())))
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env_clear()
-            .env("HOME", self.folder.path())
-            .env("TMPDIR", self.folder.path())
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("the log"))
-            .stderr(log)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{program} does not start: {error}"));
-        self.children.push(child);
-        wait_until(&format!("{program} listens"), || {
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
-    }
-
     /// `MinIO` in [`REGION`], with both buckets; pods reach it, too.
     pub(crate) fn minio(&mut self) -> MinIo {
+        self.minio_with("", &[])
+    }
+
+    /// The same with a certificate of [`Servers::certificates`], where one is named, and settings.
+    pub(crate) fn minio_with(&mut self, certificate: &str, settings: &[(&str, &str)]) -> MinIo {
         let ports = MinIo {
             api: free_port(),
             console: free_port(),
         };
-        let data = self.path("minio");
+        // The first has the plain name, which tests look below.
+        let name = if self.path("minio").exists() {
+            format!("minio-{}", ports.api)
+        } else {
+            "minio".to_owned()
+        };
+        let data = self.path(&name);
+        let certificates = self.path(&format!("{name}-certificates"));
+        if !certificate.is_empty() {
+            fs::create_dir(&certificates).expect("a folder");
+            self.copy(
+                &format!("{certificate}.crt"),
+                &certificates.join("public.crt"),
+            );
+            self.copy("server.key", &certificates.join("private.key"));
+        }
         for bucket in [BUCKET, PUBLIC] {
             fs::create_dir_all(data.join(bucket)).expect("a bucket");
         }
         self.start(
-            "minio",
+            "MINIO",
             &[
                 "server",
+                "--certs-dir",
+                &certificates.to_string_lossy(),
                 "--address",
                 &format!("0.0.0.0:{}", ports.api),
                 "--console-address",
@@ -105,41 +68,63 @@ impl Servers {
                 &data.to_string_lossy(),
             ],
             &[
-                ("MINIO_ROOT_USER", ACCESS_KEY),
-                ("MINIO_ROOT_PASSWORD", SECRET_KEY),
-                ("MINIO_SITE_REGION", REGION),
-            ],
+                &[
+                    ("MINIO_ROOT_USER", ACCESS_KEY),
+                    ("MINIO_ROOT_PASSWORD", SECRET_KEY),
+                    ("MINIO_SITE_REGION", REGION),
+                ],
+                settings,
+            ]
+            .concat(),
             ports.api,
         );
         wait_until("MinIO's buckets are there", || {
-            let head = request(ports.api, "GET", &format!("/{BUCKET}/"), "");
+            let head = match certificate {
+                "" => request(ports.api, "GET", &format!("/{BUCKET}/"), ""),
+                _ => over_tls(ports.api, &format!("/{BUCKET}/")),
+            };
             head.starts_with("HTTP/1.1 403")
         });
         ports
     }
 
+    fn copy(&self, name: &str, to: &Path) {
+        fs::copy(self.path(name), to).expect("a certificate");
+    }
+
     /// versitygw, which is strict and tells what it saw.
     pub(crate) fn versitygw(&mut self) -> u16 {
+        self.versitygw_with(&[])
+    }
+
+    /// The same with settings.
+    pub(crate) fn versitygw_with(&mut self, settings: &[&str]) -> u16 {
         let port = free_port();
         let (data, sidecar) = (self.path("versitygw"), self.path("sidecar"));
         fs::create_dir_all(data.join(BUCKET)).expect("a bucket");
         fs::create_dir_all(&sidecar).expect("a folder");
         self.start(
-            "versitygw",
+            "VERSITYGW",
             &[
-                "--access",
-                ACCESS_KEY,
-                "--secret",
-                SECRET_KEY,
-                "--region",
-                REGION,
-                "--port",
-                &format!("127.0.0.1:{port}"),
-                "posix",
-                "--sidecar",
-                &sidecar.to_string_lossy(),
-                &data.to_string_lossy(),
-            ],
+                &[
+                    "--access",
+                    ACCESS_KEY,
+                    "--secret",
+                    SECRET_KEY,
+                    "--region",
+                    REGION,
+                    "--port",
+                    &format!("127.0.0.1:{port}"),
+                ],
+                settings,
+                &[
+                    "posix",
+                    "--sidecar",
+                    &sidecar.to_string_lossy(),
+                    &data.to_string_lossy(),
+                ],
+            ]
+            .concat(),
             &[],
             port,
         );
@@ -148,7 +133,7 @@ impl Servers {
 
     /// nginx with a server of these lines for each port.
     pub(crate) fn nginx(&mut self, servers: &[(u16, String)]) {
-        let folder = self.folder.path().display().to_string();
+        let folder = self.folder().display().to_string();
         let mut text = format!(
             "daemon off;\nuser root;\npid {folder}/nginx.pid;\nerror_log {folder}/nginx-error.log;\nevents {{}}\nhttp {{\naccess_log off;\nclient_max_body_size 64m;\nmap $request_method $writer {{ PUT $binary_remote_addr; default ''; }}\nlimit_req_zone $writer zone=writes:1m rate=1r/s;\n"
         );
@@ -162,7 +147,7 @@ impl Servers {
         let path = self.path("nginx.conf");
         fs::write(&path, text).expect("a configuration");
         let port = servers[0].0;
-        self.start("nginx", &["-c", &path.to_string_lossy()], &[], port);
+        self.start("NGINX", &["-c", &path.to_string_lossy()], &[], port);
     }
 
     /// `HAProxy` with a frontend of these lines for each port.
@@ -180,7 +165,7 @@ impl Servers {
         fs::write(&path, text).expect("a configuration");
         let port = frontends[0].0;
         self.start(
-            "haproxy",
+            "HAPROXY",
             &["-db", "-f", &path.to_string_lossy()],
             &[],
             port,
@@ -208,6 +193,31 @@ pub(crate) fn request(port: u16, method: &str, resource: &str, body: &str) -> St
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     answer
+}
+
+/// The answer to a GET without a signature, from a server that speaks TLS.
+fn over_tls(port: u16, resource: &str) -> String {
+    let mut child = Command::new(from_rig("ASSAY_RIG_OPENSSL"))
+        .args([
+            "s_client",
+            "-quiet",
+            "-connect",
+            &format!("127.0.0.1:{port}"),
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("openssl starts");
+    let mut input = child.stdin.take().expect("its input");
+    write!(
+        input,
+        "GET {resource} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
+    )
+    .expect("a request");
+    let output = child.wait_with_output().expect("openssl ends");
+    drop(input);
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn hmac_sha1(text: &str) -> String {

@@ -60,13 +60,20 @@ impl Case<'_> {
             (true, _) => (Verdict::Pass, ""),
         };
         let title = "Signatures of version 4 are accepted, weaker ones are not";
-        let finding = self.finding("signatures", title, verdict, matrix);
+        let seen = match (v4, v2) {
+            (_, Some(true)) if v4 => "version 4 and version 2",
+            (true, _) => "version 4",
+            (false, _) => "version 2 only",
+        };
+        let finding = self.beside("signatures", title, (verdict, matrix), seen);
         Some(finding.with_remedy(advice))
     }
 
     pub(super) fn anonymous(&self) -> Option<Finding> {
-        let is_public = self.way(Way::Anonymous)?;
         self.report.target.access_key.as_ref()?;
+        let accepts = self.report.accepts.iter();
+        let asked = accepts.clone().find(|it| it.way == Way::Anonymous)?;
+        let is_public = asked.accepted?;
         let bucket = &self.report.target.bucket;
         let (verdict, message) = match (is_public, self.config.allow_public_read) {
             (true, false) => (
@@ -79,11 +86,15 @@ impl Case<'_> {
             ),
             (false, _) => (
                 Verdict::Pass,
-                format!("A list of bucket {bucket} is refused without a signature."),
+                format!(
+                    "A list of bucket {bucket} is refused without a signature: {}.",
+                    asked.answer
+                ),
             ),
         };
         let title = "Nobody reads without a signature";
-        let finding = self.finding("anonymous", title, verdict, message);
+        let seen = format!("without a signature {}", asked.answer);
+        let finding = self.beside("anonymous", title, (verdict, message), &seen);
         Some(finding.with_remedy(format!(
             "Take the public policy away: mc anonymous set none ALIAS/{bucket} for MinIO, aws s3api put-public-access-block for Amazon; or set allowPublicRead: true if it is meant."
         )))
@@ -133,7 +144,8 @@ impl Case<'_> {
                 "These keys reach the prefix {prefix} of others: {}.",
                 open.join(", ")
             );
-            let finding = self.finding(&claim, &title, Verdict::Fail, message);
+            let seen = open.join(", ");
+            let finding = self.beside(&claim, &title, (Verdict::Fail, message), &seen);
             let own = match self.report.target.prefix.as_str() {
                 "" => "the application's own prefix",
                 prefix => prefix,
@@ -149,12 +161,9 @@ impl Case<'_> {
                 self.path
             )));
         }
-        let denied = shown(Some(true));
-        let message = format!(
-            "The prefix {prefix} of others is denied: {}.",
-            denied.join(", ")
-        );
-        Ok(self.finding(&claim, &title, Verdict::Pass, message))
+        let denied = shown(Some(true)).join(", ");
+        let message = format!("The prefix {prefix} of others is denied: {denied}.");
+        Ok(self.beside(&claim, &title, (Verdict::Pass, message), &denied))
     }
 
     pub(super) fn immutable(&self) -> Result<Finding, NotEvaluated> {
@@ -171,7 +180,12 @@ impl Case<'_> {
                 "versioning"
             };
             let message = format!("Bucket {bucket} keeps what is replaced or deleted, by {by}.");
-            return Ok(self.finding("immutable", title, Verdict::Pass, message));
+            return Ok(self.beside(
+                "immutable",
+                title,
+                (Verdict::Pass, message),
+                &format!("{by} on"),
+            ));
         }
         if !keeping.unread.is_empty() {
             return Err(NotEvaluated::Unknown(format!(
@@ -184,7 +198,8 @@ impl Case<'_> {
             "Bucket {bucket} keeps nothing that is replaced or deleted: versioning is {}, object lock is off.",
             keeping.versioning
         );
-        let finding = self.finding("immutable", title, Verdict::Warn, message);
+        let seen = format!("versioning {}", keeping.versioning);
+        let finding = self.beside("immutable", title, (Verdict::Warn, message), &seen);
         Ok(finding.with_remedy(format!(
             "Turn versioning on: aws s3api put-bucket-versioning --bucket {bucket} --versioning-configuration Status=Enabled."
         )))

@@ -75,6 +75,20 @@ impl Case<'_> {
         }
     }
 
+    /// A finding about something that is beside the chain: `seen` is what was read.
+    pub(super) fn beside(
+        &self,
+        claim: &str,
+        title: &str,
+        (verdict, message): (Verdict, String),
+        seen: &str,
+    ) -> Finding {
+        Finding {
+            observed: format!("{seen} ({})", self.path),
+            ..self.finding(claim, title, verdict, message)
+        }
+    }
+
     /// What was read, and where.
     pub(super) fn observed(&self) -> String {
         let what = match broken(self.report) {
@@ -178,7 +192,7 @@ impl Case<'_> {
             .filter(|it| it.works)
             .map(|it| match it.style {
                 Style::Path => "in the path",
-                Style::VirtualHost => "in the name",
+                Style::VirtualHost => "in the host name",
             })
             .collect();
         let held: Vec<&str> = report
@@ -190,7 +204,7 @@ impl Case<'_> {
         let styles = if works.is_empty() {
             String::new()
         } else {
-            format!(" The bucket may stand {}.", works.join(" and "))
+            format!(" The bucket's name may stand {}.", works.join(" and "))
         };
         format!(
             "{}{server} can be used in region {}: {}.{styles}",
@@ -221,10 +235,8 @@ impl Case<'_> {
             )
         };
         let title = "The clocks agree";
-        let finding = Finding {
-            observed: format!("{} s ({})", clock.ahead_seconds, self.path),
-            ..self.finding("clock", title, verdict, message)
-        };
+        let seen = format!("{seconds} s {}", way.trim_end_matches(" of"));
+        let finding = self.beside("clock", title, (verdict, message), &seen);
         Some(finding.with_remedy(
             "Set the clock that is wrong by NTP: compare both with a third, as the API server's Date header.",
         ))
@@ -236,7 +248,12 @@ impl Case<'_> {
         }
         let message = "The server's certificate was not verified (tls.skipVerify): keys and data could be read on the way.".to_owned();
         let title = "The server's certificate is verified";
-        let finding = self.finding("verification", title, Verdict::Warn, message);
+        let finding = self.beside(
+            "verification",
+            title,
+            (Verdict::Warn, message),
+            "certificates are not verified",
+        );
         Some(finding.with_remedy(
             "Give the certificate of the authority: tls.cacert or tls.secret here, AWS_CA_BUNDLE for the application.",
         ))
@@ -261,12 +278,18 @@ impl Case<'_> {
             })
             .collect();
         let title = "MinIO is healthy";
+        let answers: Vec<String> = server
+            .health
+            .iter()
+            .map(|it| format!("{} {}", it.name, it.status))
+            .collect();
+        let seen = answers.join(", ");
         if sick.is_empty() {
             let message = "MinIO says that it is live and has its quorum.".to_owned();
-            return Some(self.finding("health", title, Verdict::Pass, message));
+            return Some(self.beside("health", title, (Verdict::Pass, message), &seen));
         }
         let message = format!("MinIO is not healthy: {}.", sick.join("; "));
-        let finding = self.finding("health", title, Verdict::Fail, message);
+        let finding = self.beside("health", title, (Verdict::Fail, message), &seen);
         Some(finding.with_remedy(
             "Bring the drives or servers back that are offline (mc admin info ALIAS): below the write quorum nothing can be written.",
         ))
@@ -293,7 +316,8 @@ impl Case<'_> {
         }
         let message = format!("The settings are odd: {}.", oddities.join("; "));
         let title = "The settings are as every client reads them";
-        let finding = self.finding("settings", title, Verdict::Warn, message);
+        let seen = counted(oddities.len() as u64, "odd setting");
+        let finding = self.beside("settings", title, (Verdict::Warn, message), &seen);
         Some(finding.with_remedy(
             "Write http(s)://HOST:PORT as the endpoint, without bucket, path or slash at the end, and store keys without a line break (printf %s, --from-literal).",
         ))
@@ -317,7 +341,11 @@ impl Case<'_> {
         };
         let message = format!("What the probe wrote could not be removed; {what}.");
         let title = "What the probe wrote is gone";
-        let finding = self.finding("leftovers", title, Verdict::Warn, message);
+        let seen = match left.len() {
+            0 => "not known what is left".to_owned(),
+            left => format!("{} left", counted(left as u64, "key")),
+        };
+        let finding = self.beside("leftovers", title, (Verdict::Warn, message), &seen);
         Some(finding.with_remedy(format!(
             "Remove it: assay preflight SPEC --allow-writes --cleanup, or everything below {} by hand; the keys need s3:DeleteObject (and s3:DeleteObjectVersion) there.",
             writes.folder
@@ -344,10 +372,8 @@ impl Case<'_> {
             message = format!("{message} Not removed: {}.", cleanup.remaining.join(", "));
         }
         let title = "What earlier runs left is removed";
-        let finding = Finding {
-            observed: format!("{} removed ({})", cleanup.removed_keys, self.path),
-            ..self.finding("cleanup", title, verdict, message)
-        };
+        let seen = format!("{} removed", counted(cleanup.removed_keys, "object"));
+        let finding = self.beside("cleanup", title, (verdict, message), &seen);
         finding.with_remedy(if cleanup.remaining.is_empty() {
             "Run it again when they are older than 20 minutes."
         } else {

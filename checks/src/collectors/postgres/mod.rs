@@ -16,7 +16,7 @@ use crate::collector::{
     CollectError, Collector, CollectorKind, Context, Meta, Output, Permission, Scope,
 };
 use crate::fingerprint::Salt;
-use crate::secret_data::permission;
+use crate::secret_data;
 
 mod classify;
 mod connect;
@@ -191,13 +191,7 @@ impl Collector for Named {
             .secret
             .iter()
             .map(|secret| (&secret.name, &secret.namespace));
-        let all = keys.chain(tls);
-        let mut permissions: Vec<_> = all
-            .map(|(name, own)| permission(name, own, namespace))
-            .collect();
-        permissions.sort();
-        permissions.dedup();
-        permissions
+        secret_data::permissions(keys.chain(tls), namespace)
     }
 
     /// What may not be read is an answer in its own files.

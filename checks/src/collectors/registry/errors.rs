@@ -4,8 +4,8 @@
 
 use serde::Deserialize;
 
-use super::link::printable;
 use super::question::Answer;
+use crate::web_proxy::printable;
 use syntax::image_reference::is_digest;
 
 /// Words that are longer are not passed on: a server could say a token or password back.

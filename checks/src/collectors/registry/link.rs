@@ -7,18 +7,15 @@ use std::time::Duration;
 
 use bundle::collected::registry::{Failure, Reason, Server, Stage, State, Step};
 use http::Uri;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::proxy::Proxy;
 use super::tls::Trust;
+use crate::web_proxy::{Connected, Proxy, head};
 
 /// Addresses of one name that are tried.
 const ADDRESSES: usize = 8;
-
-/// The longest answer to CONNECT that is read.
-const CONNECT_CAP: usize = 16 << 10;
 
 /// Issuers of programs that speak for other servers. Their certificates say so themselves.
 const INTERCEPTORS: [&str; 16] = [
@@ -249,22 +246,12 @@ impl Way<'_> {
     /// Asks the proxy to let TLS through.
     async fn connect(&self, proxy: &Proxy, channel: &mut Box<dyn Channel>) -> Result<(), Failure> {
         let target = format!("{}:{}", self.host(), self.port());
-        let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n").into_bytes();
-        if let Some(authorization) = &proxy.authorization {
-            request.extend_from_slice(b"Proxy-Authorization: ");
-            request.extend_from_slice(authorization.as_bytes());
-            request.extend_from_slice(b"\r\n");
-        }
-        request.extend_from_slice(b"\r\n");
-        let asked = timeout(self.step, async {
-            channel.write_all(&request).await?;
-            head(channel).await
-        });
         let refuse = |reason, text: String| {
             self.failure(Stage::Proxy, reason, format!("the proxy {proxy} {text}"))
         };
-        let head = match asked.await {
-            Ok(Ok(head)) => head,
+        let asked = timeout(self.step, proxy.connect(channel, &target)).await;
+        let Connected { status, line: said } = match asked {
+            Ok(Ok(connected)) => connected,
             Ok(Err(error)) => {
                 return Err(refuse(Reason::ProxyRefused, format!("broke off: {error}")));
             }
@@ -276,9 +263,6 @@ impl Way<'_> {
                 return Err(refuse(Reason::NoAnswer, text));
             }
         };
-        let line = head.lines().next().unwrap_or_default();
-        let status = line.split(' ').nth(1).and_then(|it| it.parse::<u16>().ok());
-        let said = printable(line);
         let mut failure = match status {
             Some(200..=299) => return Ok(()),
             Some(407) => {
@@ -376,20 +360,6 @@ fn interceptor(issuer: &str) -> Option<String> {
     known.map(|name| format!("program that intercepts TLS ({name})"))
 }
 
-/// The head of an answer.
-async fn head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    while bytes.len() < CONNECT_CAP && !bytes.ends_with(b"\r\n\r\n") {
-        // Byte by byte: what follows belongs to TLS.
-        match stream.read_u8().await {
-            Ok(byte) => bytes.push(byte),
-            Err(error) if bytes.is_empty() => return Err(error),
-            Err(_) => break,
-        }
-    }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
 /// Sets a step.
 pub(super) fn mark(server: &mut Server, link: Stage, state: State, detail: &str) {
     if let Some(step) = server.steps.iter_mut().find(|step| step.stage == link) {
@@ -405,12 +375,4 @@ pub(super) fn shown(address: &Uri) -> String {
         address.scheme_str().unwrap_or("https"),
         address.authority().map_or("", |it| it.as_str())
     )
-}
-
-/// A line as it may stand in a message.
-pub(super) fn printable(text: &str) -> String {
-    text.chars()
-        .filter(|char| !char.is_control())
-        .take(200)
-        .collect()
 }

@@ -166,10 +166,10 @@ pub(super) fn read(
         if !content_type.is_empty() && content_type != document.media_type {
             notes.push(format!(
                 "its Content-Type is {content_type}, and the manifest calls itself {}",
-                super::link::printable(&document.media_type)
+                crate::web_proxy::printable(&document.media_type)
             ));
         }
-        super::link::printable(&document.media_type)
+        crate::web_proxy::printable(&document.media_type)
     };
     let content = content(document)?;
     Ok(Manifest {

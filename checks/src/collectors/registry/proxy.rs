@@ -1,13 +1,11 @@
 //! The proxies between here and a registry, as Go programs (the kubelet, containerd) take them from their environment.
 
-use std::fmt;
-use std::net::IpAddr;
-
-use http::HeaderValue;
 use http::Uri;
-use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use hyper_util::client::proxy::matcher::Matcher;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::web_proxy::Proxy;
 
 /// The proxies of whoever pulls, where they are not those of this process' environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -23,36 +21,6 @@ pub(super) struct ProxyConfig {
 
 /// Which proxy is asked for which server.
 pub(super) struct Proxies(Option<Matcher>);
-
-/// A proxy.
-#[derive(Clone)]
-pub(super) struct Proxy {
-    pub(super) uri: Uri,
-    pub(super) authorization: Option<HeaderValue>,
-}
-
-impl fmt::Display for Proxy {
-    /// Without the login.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = self.uri.scheme_str().unwrap_or("http");
-        write!(formatter, "{scheme}://{}:{}", self.host(), self.port())
-    }
-}
-
-impl Proxy {
-    pub(super) fn host(&self) -> &str {
-        self.uri.host().unwrap_or_default()
-    }
-
-    pub(super) fn port(&self) -> u16 {
-        let default = if self.is_tls() { 443 } else { 80 };
-        self.uri.port_u16().unwrap_or(default)
-    }
-
-    pub(super) fn is_tls(&self) -> bool {
-        self.uri.scheme_str() == Some("https")
-    }
-}
 
 impl Proxies {
     pub(super) fn new(config: &ProxyConfig) -> Self {
@@ -71,18 +39,7 @@ impl Proxies {
 
     /// The proxy for a server: as in Go never for this machine itself.
     pub(super) fn of(&self, address: &Uri) -> Option<Proxy> {
-        let host = address.host().unwrap_or_default().trim_matches(['[', ']']);
-        let parsed = host.parse::<IpAddr>();
-        if host == "localhost" || parsed.is_ok_and(|address| address.is_loopback()) {
-            return None;
-        }
-        self.0
-            .as_ref()?
-            .intercept(address)
-            .map(|it: Intercept| Proxy {
-                uri: it.uri().clone(),
-                authorization: it.basic_auth().cloned(),
-            })
+        Proxy::of(self.0.as_ref()?, address)
     }
 }
 

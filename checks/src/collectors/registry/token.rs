@@ -296,7 +296,7 @@ fn granted(token: &str) -> Option<Vec<String>> {
             access.name,
             access.actions.join(",")
         );
-        super::link::printable(&text)
+        crate::web_proxy::printable(&text)
     });
     Some(shown.collect())
 }

@@ -142,7 +142,7 @@ impl Exchange {
         failure.reason = reason(answer.status, &body);
         let mut message = format!("{}: {} {}", failure.request, answer.status, failure.code);
         // What every server says of it says nothing of this one.
-        if failure.reason != Reason::Signature {
+        if failure.code != "SignatureDoesNotMatch" {
             message = format!("{message}: {}", one_line(&body.message));
         }
         (Box::new(failure), message)
@@ -165,11 +165,14 @@ impl Exchange {
         }
     }
 
-    /// The error code, empty where there is none.
-    pub(super) fn code(&self) -> String {
+    /// Whether it is the list of a bucket, and not that of all buckets.
+    pub(super) fn is_list(&self) -> bool {
         let answer = self.answer.as_ref().ok();
-        let body = answer.and_then(|answer| error_body(&answer.body));
-        body.map_or_else(String::new, |body| body.code)
+        let is_there = |answer: &Answer| {
+            let text = String::from_utf8_lossy(answer.body.get(..LONGEST).unwrap_or(&answer.body));
+            text.contains("<ListBucketResult")
+        };
+        self.problem().is_none() && answer.is_some_and(is_there)
     }
 
     /// The HTTP status, 0 where there is none.
@@ -182,6 +185,12 @@ fn reason(status: u16, body: &ErrorBody) -> Reason {
     let message = body.message.to_lowercase();
     match body.code.as_str() {
         "AccessDenied" if message.contains("expired") => return Reason::PresignedExpired,
+        // MinIO's words where a header that is signed did not arrive.
+        "AccessDenied"
+            if message.contains("headers present in the request which were not signed") =>
+        {
+            return Reason::Signature;
+        }
         "InvalidRequest" | "InvalidArgument" if message.contains("aws4-hmac-sha256") => {
             return Reason::SignatureV4Required;
         }

@@ -94,7 +94,8 @@ impl Probe {
                     ..Draft::list(&self.settings, &self.prefix())
                 };
                 let exchange = self.ask(&draft, Way::V4Header).await;
-                (exchange.problem().is_none(), exchange.brief())
+                // A server that knows the path only answers the other with the list of all buckets.
+                (exchange.is_list(), exchange.brief())
             };
             report.addressing.push(Addressed {
                 style,

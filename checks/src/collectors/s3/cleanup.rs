@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_sdk_s3::types::ObjectVersion;
+use bundle::BundlePath;
 use bundle::collected::s3::{Cleanup, Writes as Written};
 use bundle::manifest::GapReason;
 use jiff::{SignedDuration, Timestamp};
@@ -20,7 +21,7 @@ const ROUNDS: usize = 50;
 /// Names that are told of what is left.
 const TOLD: usize = 20;
 /// The beginning of a folder's name.
-const FOLDER: &str = ".preflight-";
+pub(super) const FOLDER: &str = ".preflight-";
 /// What a piece of cleaning at the end has.
 const AT_END: Duration = Duration::from_secs(25);
 
@@ -30,22 +31,25 @@ pub(super) fn at_end(
     foreign: &[String],
     context: &Context,
     output: &Output,
-    file: &str,
+    file: &BundlePath,
 ) {
     let probe = probe.clone();
     let folders = [vec![probe.folder()], foreign_folders(&probe, foreign)].concat();
-    let (output, file) = (output.clone(), file.to_owned());
+    let (output, file) = (output.clone(), file.clone());
     context.at_end(async move {
         if probe.is_clean.load(Ordering::Acquire) {
             return;
         }
         let written = within(&probe, &folders, AT_END).await;
-        if let Some(what) = left(&written) {
+        // A report that is there tells it itself, and a gap in its place would hide it.
+        if let Some(what) = left(&written)
+            && !output.contains(&file)
+        {
             let detail = format!(
                 "in bucket {}: {what}; remove it by the same command with --allow-writes --cleanup",
                 probe.settings.bucket
             );
-            output.gap(file, GapReason::Failed, detail);
+            output.gap(String::from(file), GapReason::Failed, detail);
         }
     });
 }

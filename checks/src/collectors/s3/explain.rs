@@ -1,7 +1,8 @@
 //! Why a signature was refused. Where the answer has the server's canonical request, it is compared with that of the
 //! request as it was sent; where not, experiments say what makes the difference.
 
-use bundle::collected::s3::{Cause, Change, Explanation, Style, Trial, Way};
+use bundle::collected::s3::{Cause, Change, Explanation, Reason, Style, Trial, Way};
+use http::{HeaderName, header};
 
 use super::answer::error_body;
 use super::canonical::{Canonical, cause};
@@ -15,7 +16,10 @@ const GUESSES: usize = 8;
 
 /// Explains the refusal of `exchange`.
 pub(super) async fn explain(probe: &Probe, exchange: &Exchange) -> Explanation {
-    compared(exchange).unwrap_or(Experiments::run(probe, exchange).await)
+    match compared(exchange) {
+        Some(found) => found,
+        None => Experiments::run(probe, exchange).await,
+    }
 }
 
 /// What the server itself says that it saw.
@@ -52,9 +56,13 @@ impl<'a> Experiments<'a> {
     /// Whether the signature was accepted; what else is wrong does not matter here.
     async fn tries(&mut self, what: &str, probe: &Probe, draft: &Draft, way: Way) -> bool {
         let exchange = probe.ask(draft, way).await;
-        let accepted = exchange.answer.is_ok() && exchange.code() != "SignatureDoesNotMatch" && {
-            let status = exchange.status();
-            (200..300).contains(&status) || status == 404 || exchange.code() == "AccessDenied"
+        let accepted = match exchange.problem() {
+            None => true,
+            Some((failure, _)) => match failure.reason {
+                Reason::Signature => false,
+                Reason::AccessDenied => !failure.code.is_empty(),
+                _ => failure.status == Some(404),
+            },
         };
         self.found.trials.push(Trial {
             what: what.to_owned(),
@@ -144,18 +152,18 @@ impl<'a> Experiments<'a> {
         }
         let what = "signed by version 2, which covers neither the Host header nor the query";
         if self.tries(what, probe, &plain, Way::V2Header).await {
-            // The path is covered, and right; each way that covers the Host header is refused.
-            self.found.changes.push(Change {
-                element: "header host".to_owned(),
-                sent: host(sent),
-                seen: String::new(),
-            });
-            return Cause::HostChanged;
+            // The path is covered, and right. Each way that covers the Host header covers the query, too.
+            return Cause::SomethingChanged;
         }
         if self.last_says("SignatureDoesNotMatch") {
             return Cause::WrongSecret;
         }
         Cause::Unknown
+    }
+
+    /// Whether the last was refused for its signature, not for what it asks for.
+    fn last_is_refused(&self) -> bool {
+        self.last_says("SignatureDoesNotMatch") || self.last_says("AccessDenied")
     }
 
     fn last_says(&self, code: &str) -> bool {
@@ -169,13 +177,7 @@ impl<'a> Experiments<'a> {
     async fn of_this_request(&mut self, sent: &Sent) -> Cause {
         let probe = self.probe;
         if sent.method == http::Method::PUT || sent.method == http::Method::POST {
-            let mut draft =
-                Draft::get(&probe.settings, &format!("{}x", probe.folder()), Vec::new());
-            draft.payload = Payload::Unsigned;
-            let what = "a GET of a key in the same folder, its payload not signed";
-            if self.tries(what, probe, &draft, Way::V4Header).await {
-                return Cause::PayloadChanged;
-            }
+            return self.of_this_upload(sent).await;
         }
         let path = sent.uri.path();
         let is_odd = path.contains('%') || path.contains("//");
@@ -208,6 +210,44 @@ impl<'a> Experiments<'a> {
                 ..Change::default()
             }));
         Cause::HeaderChanged
+    }
+
+    /// An upload that is refused although reading is let in: its signed headers are tried one by one, on an object that
+    /// is not there, so that nothing is written.
+    async fn of_this_upload(&mut self, sent: &Sent) -> Cause {
+        let probe = self.probe;
+        let key = format!("{}x", probe.folder());
+        let mut plain = Draft::get(&probe.settings, &key, Vec::new());
+        plain.payload = Payload::Unsigned;
+        let what = "a GET of a key in the same folder, its payload not signed";
+        if !self.tries(what, probe, &plain, Way::V4Header).await {
+            return Cause::PathChanged;
+        }
+        for name in extra_headers(sent) {
+            let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else {
+                continue;
+            };
+            let value = sent.headers.get(&name).and_then(|it| it.to_str().ok());
+            // A request without a body has its own length.
+            let Some(value) = value.filter(|_| name != header::CONTENT_LENGTH) else {
+                continue;
+            };
+            let mut draft = plain.clone();
+            draft.headers.push((name.clone(), value.to_owned()));
+            let what = format!("the same with the header {name}, signed");
+            if !self.tries(&what, probe, &draft, Way::V4Header).await && self.last_is_refused() {
+                self.found.changes.push(Change {
+                    element: format!("header {name}"),
+                    sent: value.to_owned(),
+                    seen: String::new(),
+                });
+            }
+        }
+        if self.found.changes.is_empty() {
+            Cause::PayloadChanged
+        } else {
+            Cause::HeaderChanged
+        }
     }
 
     /// The host by which a server in front asks the object storage, where it can be guessed.

@@ -15,7 +15,7 @@ use crate::agent::{From, Place};
 use crate::collector::{
     CollectError, Collector, CollectorKind, Context, Meta, Output, Permission, Scope, Writes,
 };
-use crate::secret_data::permission;
+use crate::secret_data;
 
 mod answer;
 mod besides;
@@ -160,13 +160,7 @@ impl Collector for S3 {
         let wanted = &self.config.wanted;
         let keys = wanted.secret.iter().map(|it| (&it.name, &it.namespace));
         let tls = wanted.tls.secret.iter().map(|it| (&it.name, &it.namespace));
-        let mut permissions: Vec<_> = keys
-            .chain(tls)
-            .map(|(name, own)| permission(name, own, namespace))
-            .collect();
-        permissions.sort();
-        permissions.dedup();
-        permissions
+        secret_data::permissions(keys.chain(tls), namespace)
     }
 
     /// What may not be read is an answer in its own file.
@@ -274,7 +268,13 @@ impl S3 {
             );
             return Ok(());
         }
-        let work = self.ask(&probe, context, output, report);
+        let path = self.path().map_err(|error| {
+            settings::failure(
+                Reason::BadSetting,
+                format!("no file has this name: {error}"),
+            )
+        })?;
+        let work = self.ask(&probe, context, output, &path, report);
         if timeout(self.timeout, work).await.is_err() {
             let text = format!(
                 "not everything was answered within {} s",
@@ -294,7 +294,14 @@ impl S3 {
         Ok(())
     }
 
-    async fn ask(&self, probe: &Probe, context: &Context, output: &Output, report: &mut Report) {
+    async fn ask(
+        &self,
+        probe: &Probe,
+        context: &Context,
+        output: &Output,
+        file: &BundlePath,
+        report: &mut Report,
+    ) {
         let wanted = &self.config.wanted;
         if !probe.read(report).await {
             return;
@@ -309,9 +316,8 @@ impl S3 {
             report.writes = Some(Written::default());
             return;
         }
-        let file = self.path().map_or_else(|_| String::new(), String::from);
         probe
-            .write(&wanted.foreign_prefixes, context, output, &file, report)
+            .write(&wanted.foreign_prefixes, context, output, file, report)
             .await;
     }
 

@@ -5,9 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bundle::collected::s3::{Link, Outcome, Reason, Step};
-use hyper_util::client::proxy::matcher::Intercept;
 use reqwest::Url;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -15,16 +13,15 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::settings::{Failed, failure};
 use super::tls::Tls;
+use crate::web_proxy::Proxy;
 
 /// Addresses of one name that are tried.
 const ADDRESSES: usize = 8;
-/// The longest answer of a proxy that is read.
-const ANSWER: usize = 8 * 1024;
 
 /// What is dialled, and by whom.
 pub(super) struct Way<'a> {
     pub(super) endpoint: &'a Url,
-    pub(super) proxy: Option<&'a Intercept>,
+    pub(super) proxy: Option<&'a Proxy>,
     pub(super) tls: &'a Tls,
     pub(super) step: Duration,
 }
@@ -63,14 +60,8 @@ impl Way<'_> {
     /// Host and port of what is dialled first.
     fn dialled(&self) -> Option<(String, u16)> {
         if let Some(proxy) = self.proxy {
-            let uri = proxy.uri();
-            let usual = if uri.scheme_str() == Some("https") {
-                443
-            } else {
-                80
-            };
-            let host = uri.host()?.trim_matches(['[', ']']).to_owned();
-            return Some((host, uri.port_u16().unwrap_or(usual)));
+            let host = proxy.host().trim_matches(['[', ']']);
+            return Some((host.to_owned(), proxy.port()));
         }
         let host = self.endpoint.host_str()?.trim_matches(['[', ']']);
         Some((host.to_owned(), self.endpoint.port_or_known_default()?))
@@ -136,7 +127,7 @@ impl Way<'_> {
             return true;
         }
         if let Some(proxy) = self.proxy {
-            if proxy.uri().scheme_str() == Some("https") {
+            if proxy.is_tls() {
                 let text =
                     "the proxy is spoken to in TLS: its tunnel is tried by the first request";
                 steps.push(Step {
@@ -168,55 +159,62 @@ impl Way<'_> {
         }
     }
 
-    async fn tunnel(&self, stream: &mut TcpStream, proxy: &Intercept) -> Result<String, Failed> {
+    /// Whether what listens speaks TLS, with whichever certificate.
+    pub(super) async fn is_tls(&self) -> bool {
+        let Some((host, port)) = self.dialled() else {
+            return false;
+        };
+        let Ok(addresses) = self.addresses(&host, port).await else {
+            return false;
+        };
+        let Ok((stream, _)) = self.dial(&host, &addresses).await else {
+            return false;
+        };
+        match self.handshake(stream).await {
+            Ok(_) => true,
+            Err((failure, _)) => matches!(
+                failure.reason,
+                Reason::TlsUntrusted
+                    | Reason::TlsExpired
+                    | Reason::TlsNotYetValid
+                    | Reason::TlsNameMismatch
+            ),
+        }
+    }
+
+    async fn tunnel(&self, stream: &mut TcpStream, proxy: &Proxy) -> Result<String, Failed> {
         let host = self.endpoint.host_str().unwrap_or_default();
         let port = self.endpoint.port_or_known_default().unwrap_or(443);
-        let mut request = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n");
-        if let Some(credentials) = proxy.basic_auth().and_then(|it| it.to_str().ok()) {
-            request = format!("{request}Proxy-Authorization: {credentials}\r\n");
-        }
-        request.push_str("\r\n");
-        let lost = |error: io::Error| {
+        let target = format!("{host}:{port}");
+        let connected = proxy.connect(stream, &target).await.map_err(|error| {
             failure(
                 Reason::ClosedByServer,
                 format!("the proxy broke off at CONNECT: {error}"),
             )
-        };
-        stream.write_all(request.as_bytes()).await.map_err(lost)?;
-        let mut answer = Vec::new();
-        let mut bytes = [0; 512];
-        while !answer.windows(4).any(|it| it == b"\r\n\r\n") && answer.len() < ANSWER {
-            let read = stream.read(&mut bytes).await.map_err(lost)?;
-            if read == 0 {
-                break;
-            }
-            answer.extend_from_slice(&bytes[..read]);
-        }
-        let text = String::from_utf8_lossy(&answer);
-        let line = text.lines().next().unwrap_or_default();
-        let status = line.split(' ').nth(1).unwrap_or_default();
-        match status {
-            "200" => Ok(format!("the proxy opens a way to {host}:{port}")),
-            "407" => Err(failure(
+        })?;
+        match connected.status {
+            Some(200..=299) => Ok(format!("the proxy opens a way to {target}")),
+            Some(407) => Err(failure(
                 Reason::ProxyAuthentication,
-                if proxy.basic_auth().is_some() {
+                if proxy.authorization.is_some() {
                     "the proxy does not take the credentials that it was given (407)"
                 } else {
                     "the proxy asks for credentials (407)"
                 },
             )),
-            "" => Err(failure(
-                Reason::ClosedByServer,
-                "the proxy closed the connection without a word",
+            Some(502..=504) => Err(failure(
+                Reason::Gateway,
+                format!(
+                    "the proxy cannot reach {target}: {}",
+                    connected.status.unwrap_or_default()
+                ),
             )),
             // The line is the proxy's own; of what it may hold only the number is safe.
-            other if other.len() == 3 && other.bytes().all(|it| it.is_ascii_digit()) => {
-                Err(failure(
-                    Reason::ProxyRefused,
-                    format!("the proxy refuses to open a way to {host}:{port}: {other}"),
-                ))
-            }
-            _ => Err(failure(
+            Some(other) => Err(failure(
+                Reason::ProxyRefused,
+                format!("the proxy refuses to open a way to {target}: {other}"),
+            )),
+            None => Err(failure(
                 Reason::ProxyRefused,
                 "what answers CONNECT is no HTTP proxy",
             )),

@@ -1,15 +1,16 @@
 //! The chain: what is found out by reading, one link after the other.
 
-use bundle::collected::s3::{Clock, Link, Outcome, Reason, Report, Server, Step, Way};
+use bundle::collected::s3::{Clock, Link, Outcome, Reason, Report, Server, Step, Style, Way};
 use http::header;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
 use super::besides::{accepted, kind};
+use super::cleanup::FOLDER;
 use super::explain::explain;
 use super::probe::{Checksums, Probe, Refused, other};
 use super::reach::{Way as Path, failed, passed};
-use super::settings::failure;
+use super::settings::{Failed, Keys, failure};
 use super::signing::Draft;
 
 /// The ends of keys that proxies change: decode, merge, encode again.
@@ -36,7 +37,7 @@ impl Probe {
         if !path.walk(&mut report.steps).await {
             return false;
         }
-        if !self.speaks_s3(report).await {
+        if !self.speaks_s3(&path, report).await {
             return false;
         }
         let usable = self.bucket(report).await;
@@ -53,13 +54,18 @@ impl Probe {
     }
 
     /// Whether what answers is an object storage at all; its clock, and what it is.
-    async fn speaks_s3(&self, report: &mut Report) -> bool {
+    async fn speaks_s3(&self, path: &Path<'_>, report: &mut Report) -> bool {
         let exchange = self
             .ask(&Draft::list(&self.settings, &self.prefix()), Way::Anonymous)
             .await;
         report.accepts.push(accepted(Way::Anonymous, &exchange));
         let Ok(answer) = &exchange.answer else {
-            report.steps.push(failed(Link::Http, exchange.failed()));
+            let mut problem = exchange.failed();
+            if path.endpoint.scheme() == "http" && path.proxy.is_none() && path.is_tls().await {
+                problem.0.reason = Reason::TlsExpected;
+                problem.1 = format!("{}; what listens there speaks TLS only", problem.1);
+            }
+            report.steps.push(failed(Link::Http, problem));
             return false;
         };
         let text = |name| {
@@ -113,6 +119,10 @@ impl Probe {
 
     /// Whether a signed request is let in, and whether the bucket is there.
     async fn bucket(&self, report: &mut Report) -> bool {
+        if let Some(problem) = self.only_in_the_path().await {
+            report.steps.push(failed(Link::Bucket, problem));
+            return false;
+        }
         let refused = match self.head().await {
             Ok(()) => {
                 if self.settings.keys.is_some() {
@@ -125,7 +135,7 @@ impl Probe {
                 report.steps.push(passed(Link::Bucket, message));
                 return true;
             }
-            Err(refused) => refused,
+            Err(refused) => self.outlived(refused),
         };
         let is_auth = matches!(
             refused.failed.0.reason,
@@ -166,6 +176,63 @@ impl Probe {
         let step = self.explained(Link::Bucket, refused).await;
         report.steps.push(step);
         false
+    }
+
+    /// Whether the bucket's name in the host is lost on a server that finds it in the path. Such a server takes the request
+    /// for one of no bucket, and may well answer it with success.
+    async fn only_in_the_path(&self) -> Option<Failed> {
+        if self.settings.style == Style::Path {
+            return None;
+        }
+        let way = match self.settings.keys {
+            Some(_) => Way::V4Header,
+            None => Way::Anonymous,
+        };
+        let draft = Draft::list(&self.settings, &self.prefix());
+        let named = self.ask(&draft, way).await;
+        if named.is_list()
+            || named
+                .problem()
+                .is_some_and(|it| it.0.reason == Reason::Signature)
+        {
+            return None;
+        }
+        let draft = Draft {
+            style: Style::Path,
+            ..draft
+        };
+        let path = self.ask(&draft, way).await;
+        if !path.is_list() {
+            return None;
+        }
+        let (mut failure, _) = named.failed();
+        failure.reason = Reason::PathStyleOnly;
+        let text = format!(
+            "the server does not find the bucket in the host name: {} of {} is answered by {}{}, and in the path its list is given",
+            failure.request,
+            named.sent.uri.authority().map_or("", |it| it.as_str()),
+            named.brief(),
+            match named.problem() {
+                None => " without the bucket's list",
+                Some(_) => "",
+            },
+        );
+        Some((failure, text))
+    }
+
+    /// A refusal as one of a session token that is over, where it is: servers forget temporary keys, and then know neither
+    /// the key nor why.
+    fn outlived(&self, mut refused: Refused) -> Refused {
+        let end = self.settings.keys.as_ref().and_then(Keys::end);
+        let is_of_keys = matches!(
+            refused.failed.0.reason,
+            Reason::UnknownKey | Reason::InvalidToken | Reason::AccessDenied | Reason::ExpiredToken
+        );
+        if let Some(end) = end.filter(|end| is_of_keys && *end <= self.clock.now()) {
+            refused.failed.0.reason = Reason::ExpiredToken;
+            refused.failed.1 = format!("{}; the session token ended at {end}", refused.failed.1);
+        }
+        refused
     }
 
     /// HEAD of the bucket; its answer has no body, so a refusal is asked for its reason.
@@ -241,7 +308,9 @@ impl Probe {
                         ),
                     ));
                 }
-                if filled.is_none() && object.size().is_some_and(|size| size > 0) {
+                // What another run writes is gone in a moment.
+                let is_kept = !key.contains(FOLDER);
+                if filled.is_none() && is_kept && object.size().is_some_and(|size| size > 0) {
                     filled = Some(key.clone());
                 }
                 seen.push(key);
@@ -326,7 +395,7 @@ impl Probe {
             return;
         };
         let mut draft = Draft::get(&self.settings, &key, Vec::new());
-        draft.headers.push(("range", "bytes=0-0".to_owned()));
+        draft.headers.push((header::RANGE, "bytes=0-0".to_owned()));
         let exchange = self.ask(&draft, Way::V4Header).await;
         let step = match exchange.succeeded() {
             Ok(exchange) if exchange.status() == 206 => {
@@ -339,6 +408,12 @@ impl Probe {
                     "the first byte of an object was asked for, and all of it was sent: Range is lost on the way",
                 ),
             ),
+            Err(refused) if refused.failed.0.reason == Reason::KeyMissing => Step {
+                link: Link::Range,
+                outcome: Outcome::Skipped,
+                message: "the object that was listed is gone meanwhile".to_owned(),
+                ..Step::default()
+            },
             Err(refused) if refused.failed.0.code == "InvalidObjectState" => Step {
                 link: Link::Range,
                 outcome: Outcome::Skipped,

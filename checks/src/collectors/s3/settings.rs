@@ -3,9 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bundle::collected::s3::{Failure, Presence, Reason, Style, Target};
 use http::Uri;
-use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use hyper_util::client::proxy::matcher::Matcher;
+use jiff::Timestamp;
 use reqwest::Url;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::collector::Context;
 use crate::fingerprint::Salt;
 use crate::secret_data::{Missing, secret_data};
+use crate::web_proxy::Proxy;
 
 /// The region that is signed for where none is named: that of most servers outside of Amazon's.
 const REGION: &str = "us-east-1";
@@ -128,6 +132,21 @@ pub(super) struct Keys {
     pub(super) session_token: Option<String>,
 }
 
+impl Keys {
+    /// When the session token ends, where it says so: those of `MinIO` and of other servers with `STS` are JSON Web Tokens
+    /// (RFC 7519), Amazon's are not.
+    pub(super) fn end(&self) -> Option<Timestamp> {
+        #[derive(Deserialize)]
+        struct Claims {
+            exp: i64,
+        }
+        let claims = self.session_token.as_deref()?.split('.').nth(1)?;
+        let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
+        let Claims { exp } = serde_json::from_slice(&claims).ok()?;
+        Timestamp::from_second(exp).ok()
+    }
+}
+
 /// Everything that requests are made with.
 #[derive(Clone)]
 pub(super) struct Settings {
@@ -143,7 +162,7 @@ pub(super) struct Settings {
     /// PEM; the system's where it is empty.
     pub(super) authorities: String,
     pub(super) skip_verify: bool,
-    pub(super) proxy: Option<Intercept>,
+    pub(super) proxy: Option<Proxy>,
     pub(super) oddities: Vec<String>,
 }
 
@@ -356,21 +375,14 @@ fn address(
 }
 
 /// The proxy in between: the one that is named, else the environment's as Go and Python take it.
-fn proxy(named: &str, endpoint: &Url) -> Result<Option<Intercept>, Failed> {
+fn proxy(named: &str, endpoint: &Url) -> Result<Option<Proxy>, Failed> {
     let uri: Uri = endpoint
         .as_str()
         .parse()
         .map_err(|_| failure(Reason::BadSetting, "the endpoint is no address"))?;
     match named {
         "none" => Ok(None),
-        "" => {
-            let host = endpoint.host_str().unwrap_or_default();
-            let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-            let loopback = host == "localhost" || address.is_ok_and(|it| it.is_loopback());
-            Ok(Some(uri)
-                .filter(|_| !loopback)
-                .and_then(|uri| Matcher::from_env().intercept(&uri)))
-        }
+        "" => Ok(Proxy::of(&Matcher::from_env(), &uri)),
         named => {
             if !named.starts_with("http://") && !named.starts_with("https://") {
                 let text = "proxy has no scheme: write http://HOST:PORT";
@@ -379,7 +391,7 @@ fn proxy(named: &str, endpoint: &Url) -> Result<Option<Intercept>, Failed> {
             let intercept = Matcher::builder().all(named).build().intercept(&uri);
             let text = "proxy is no address: write http://HOST:PORT";
             intercept
-                .map(Some)
+                .map(|it| Some(Proxy::from(it)))
                 .ok_or_else(|| failure(Reason::BadSetting, text))
         }
     }
@@ -409,13 +421,11 @@ impl Settings {
             session_token: keys
                 .and_then(|keys| keys.session_token.as_deref())
                 .map(presence),
-            proxy: self.proxy.as_ref().map_or_else(String::new, |proxy| {
-                let uri = proxy.uri();
-                let scheme = uri.scheme_str().unwrap_or("http");
-                let authority = uri.authority().map_or("", |it| it.as_str());
-                let host = authority.rsplit('@').next().unwrap_or_default();
-                format!("{scheme}://{host}")
-            }),
+            proxy: self
+                .proxy
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
             skips_verification: self.skip_verify && self.endpoint.scheme() == "https",
             oddities: self.oddities.clone(),
         }

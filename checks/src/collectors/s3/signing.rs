@@ -41,7 +41,7 @@ pub(super) struct Draft {
     pub(super) key: String,
     /// Not encoded.
     pub(super) query: Vec<(&'static str, String)>,
-    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) headers: Vec<(HeaderName, String)>,
     pub(super) body: Bytes,
     pub(super) payload: Payload,
     /// What is signed as the `Host` header where that is not the one that is sent.
@@ -139,7 +139,7 @@ impl Draft {
             .body(self.body.clone())
             .map_err(|_| "the request's address cannot be made".to_owned())?;
         for (name, value) in &self.headers {
-            add(&mut request, name, value)?;
+            add(&mut request, name.as_str(), value)?;
         }
         match (way, keys) {
             (Way::V4Header | Way::V4Presigned, Some(keys)) => {

@@ -26,6 +26,35 @@ const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 const TOKEN: &str = "FwoGZXIvYXdzEXAMPLETOKEN0123456789";
 const REGION: &str = "eu-west-1";
 
+#[test]
+fn a_session_token_that_tells_its_end_is_believed() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let end = |token: Option<String>| {
+        let keys = Keys {
+            session_token: token,
+            ..Keys::default()
+        };
+        keys.end().map(|end| end.to_string())
+    };
+    let token = |claims: &str| Some(format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims)));
+    assert_eq!(
+        end(token(r#"{"accessKey":"A","exp":1800000000}"#)).as_deref(),
+        Some("2027-01-15T08:00:00Z")
+    );
+    for other in [
+        None,
+        Some(TOKEN.to_owned()),
+        Some("a.b.c".to_owned()),
+        token("{}"),
+        token(r#"{"exp":"tomorrow"}"#),
+        token(r#"{"exp":9223372036854775807}"#),
+        token("not JSON"),
+    ] {
+        assert_eq!(end(other.clone()), None, "{other:?}");
+    }
+}
+
 fn draft(key: &str, prefix: &str, style: Style, payload: Payload) -> Draft {
     Draft {
         method: Method::PUT,
@@ -34,7 +63,10 @@ fn draft(key: &str, prefix: &str, style: Style, payload: Payload) -> Draft {
         bucket: "artifacts".to_owned(),
         key: key.to_owned(),
         query: vec![("prefix", prefix.to_owned()), ("list-type", "2".to_owned())],
-        headers: vec![("x-amz-meta-note", "  two   blanks ".to_owned())],
+        headers: vec![(
+            http::HeaderName::from_static("x-amz-meta-note"),
+            "  two   blanks ".to_owned(),
+        )],
         body: bytes::Bytes::from_static(b"content"),
         payload,
         signed_host: None,

@@ -17,16 +17,16 @@ use bundle::collected::s3::Reason;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Uri};
 use http_body_util::BodyExt;
-use hyper_util::client::proxy::matcher::Intercept;
 use jiff::Timestamp;
 use reqwest::redirect::Policy;
-use reqwest::{Client, NoProxy, Proxy};
+use reqwest::{Client, NoProxy};
 use tokio::time::timeout;
 
 use super::tls::Tls;
 use crate::clock::Clock;
 use crate::cluster::chain;
 use crate::collector::locked;
+use crate::web_proxy::Proxy;
 
 /// The longest answer that is read: an object of two parts, and a little.
 const ANSWER: usize = 8 << 20;
@@ -76,7 +76,7 @@ impl Wire {
     /// A way to `step`-long exchanges, through `proxy` where there is one.
     pub(super) fn new(
         tls: &Tls,
-        proxy: Option<&Intercept>,
+        proxy: Option<&Proxy>,
         step: Duration,
         clock: Clock,
     ) -> Result<Self, String> {
@@ -88,10 +88,10 @@ impl Wire {
         builder = match proxy {
             None => builder.no_proxy(),
             Some(proxy) => {
-                let mut through = Proxy::all(proxy.uri().to_string())
+                let mut through = reqwest::Proxy::all(proxy.to_string())
                     .map_err(|_| "the proxy's address cannot be used".to_owned())?
                     .no_proxy(NoProxy::from_string(""));
-                if let Some(credentials) = proxy.basic_auth() {
+                if let Some(credentials) = &proxy.authorization {
                     through = through.custom_http_auth(credentials.clone());
                 }
                 builder.proxy(through)

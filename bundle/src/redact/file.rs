@@ -14,7 +14,7 @@ use super::yaml_path::Document;
 use super::{Compiled, Counts, FileReport, Profile, RedactionFailure};
 
 /// A file being redacted.
-pub(crate) struct FileRedaction {
+pub struct FileRedaction {
     compiled: Arc<Compiled>,
     path: BundlePath,
     /// In how many other files this one lies.
@@ -50,11 +50,7 @@ impl FileRedaction {
     }
 
     /// Takes raw bytes and appends those that are decided to `out`. After a failure the file is lost.
-    pub(crate) fn push(
-        &mut self,
-        mut bytes: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<(), RedactionFailure> {
+    pub fn push(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), RedactionFailure> {
         if let Body::Head(head) = &mut self.body {
             let (more, rest) = bytes.split_at(bytes.len().min(HEAD - head.len()));
             head.extend_from_slice(more);
@@ -73,7 +69,7 @@ impl FileRedaction {
     }
 
     /// Appends the rest to `out` and reports what was masked.
-    pub(crate) fn finish(mut self, out: &mut Vec<u8>) -> Result<FileReport, RedactionFailure> {
+    pub fn finish(mut self, out: &mut Vec<u8>) -> Result<FileReport, RedactionFailure> {
         if matches!(self.body, Body::Head(_)) {
             self.begin(out)?;
         }

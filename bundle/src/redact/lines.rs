@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::gate::{Gate, Hit};
+use super::gate::{Gate, Literals};
 use super::json_line;
 use super::rules::{Changed, Rule, mask_spans};
 use super::{Counts, RedactionFailure};
@@ -151,39 +151,27 @@ impl Lines {
 
     /// Whole lines, only the last of which may lack its line break.
     fn block(&mut self, block: &[u8], out: &mut Vec<u8>, counts: &mut Counts) {
-        let gate = self.gate.clone();
-        let mut hits = gate
-            .as_ref()
-            .map(|gate| gate.hits(block))
-            .into_iter()
-            .flatten();
-        let mut next = hits.next();
+        let gate = self.gate.as_deref();
+        let mut literals = gate
+            .map(|gate| Literals::of(gate, block))
+            .unwrap_or_default();
         let mut position = 0;
         while position < block.len() {
             let every_line = self.armed != 0 || !self.custom.is_empty();
-            let hit = match &next {
-                Some(hit) if !every_line || hit.line.start == position => {
-                    let hit = Hit {
-                        line: hit.line.clone(),
-                        rules: hit.rules,
-                    };
-                    next = hits.next();
-                    hit
-                }
-                None if !every_line => break,
-                _ => {
-                    let end = memchr::memchr(b'\n', &block[position..]);
-                    let end = end.map_or(block.len(), |length| position + length);
-                    Hit {
-                        line: position..end,
-                        rules: 0,
-                    }
-                }
-            };
-            out.extend_from_slice(&block[position..hit.line.start]);
-            self.line(&block[hit.line.clone()], hit.rules, out, counts);
-            position = (hit.line.end + 1).min(block.len());
-            out.extend_from_slice(&block[hit.line.end..position]);
+            let mut start = position;
+            if !every_line {
+                let Some(literal) = literals.next_end(position) else {
+                    break;
+                };
+                let before = memchr::memrchr(b'\n', &block[position..literal]);
+                start += before.map_or(0, |end| end + 1);
+            }
+            let end = memchr::memchr(b'\n', &block[start..]);
+            let end = end.map_or(block.len(), |length| start + length);
+            out.extend_from_slice(&block[position..start]);
+            self.line(&block[start..end], literals.rules(start..end), out, counts);
+            position = (end + 1).min(block.len());
+            out.extend_from_slice(&block[end..position]);
         }
         out.extend_from_slice(&block[position..]);
     }

@@ -25,7 +25,7 @@ use syntax::glob::GobwasGlob;
 
 use crate::path::BundlePath;
 
-pub(crate) use file::FileRedaction;
+pub use file::FileRedaction;
 pub use spec::{FileSelector, RedactorError, RedactorSpec, RegexRemoval, Removals};
 
 use gate::Gate;
@@ -165,7 +165,8 @@ impl Redactor {
     }
 
     /// Starts the redaction of the file at `path`.
-    pub(crate) fn begin(&self, path: &BundlePath) -> FileRedaction {
+    #[must_use]
+    pub fn begin(&self, path: &BundlePath) -> FileRedaction {
         FileRedaction::new(&self.compiled, path, 0)
     }
 }

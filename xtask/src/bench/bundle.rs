@@ -143,8 +143,8 @@ impl Bundle<'_> {
     }
 }
 
-/// Writes 199 log files, about `megabytes` together; one line in 200 holds a secret. Returns the bytes.
-pub(super) fn write_logs(folder: &Path, megabytes: u64) -> Result<u64> {
+/// Writes 199 log files, about `megabytes` together; one line in `lines` holds a secret. Returns the bytes.
+pub(super) fn write_logs(folder: &Path, megabytes: u64, lines: u64) -> Result<u64> {
     const FILES: u64 = 199;
     let mut random = Random::new(SEED);
     let mut written = 0;
@@ -163,7 +163,7 @@ pub(super) fn write_logs(folder: &Path, megabytes: u64) -> Result<u64> {
         let mut file = BufWriter::new(file);
         let mut length = 0;
         while length < megabytes * 1_000_000 / FILES {
-            let line = log_line(&mut random, app);
+            let line = log_line(&mut random, app, lines);
             file.write_all(line.as_bytes())?;
             length += line.len() as u64;
         }
@@ -174,12 +174,12 @@ pub(super) fn write_logs(folder: &Path, megabytes: u64) -> Result<u64> {
     Ok(written)
 }
 
-/// A line of text, of JSON or of klog, as clusters have them beside each other.
-fn log_line(random: &mut Random, app: &str) -> String {
+/// A line of text, of JSON or of klog, as clusters have them beside each other; one in `lines` holds a secret.
+fn log_line(random: &mut Random, app: &str, lines: u64) -> String {
     let time = random.time();
     let path = format!("/api/v1/{app}/{}", random.below(100_000));
     let took = random.below(2000);
-    let secret = if random.below(200) == 0 {
+    let secret = if random.below(lines) == 0 {
         match random.below(4) {
             0 => format!(
                 " dsn=postgresql://{app}:{}@pg.svc:5432/{app}",
@@ -249,7 +249,7 @@ mod tests {
     fn one_log_line_in_two_hundred_holds_a_secret() {
         let mut random = Random::new(SEED);
         let secrets = (0..20_000)
-            .map(|_| log_line(&mut random, "orders"))
+            .map(|_| log_line(&mut random, "orders", 200))
             .filter(|line| {
                 ["dsn=", "password=", "Bearer", "aws_secret"]
                     .iter()

@@ -33,7 +33,7 @@ pub(super) fn run(bench: &mut Bench, megabytes_wanted: u64) -> Result<()> {
         (
             "image archive, digests",
             &["--skip-diff-ids"][..],
-            "≥ 2 × `gzip -dc | sha256sum` on the wall; < 100 MB",
+            "≥ 2 × `gzip -dc \\| sha256sum` on the wall; < 100 MB",
         ),
         (
             "image archive, diff_ids too",

@@ -15,7 +15,7 @@ pub(super) struct Usage {
     pub(super) wall: f64,
     /// User and system seconds.
     pub(super) cpu: f64,
-    /// Largest resident set, in megabytes of 10^6 bytes.
+    /// Largest resident set, in megabytes of 10^6 bytes; 0 where it says nothing.
     pub(super) rss: f64,
     /// Whether nothing was said to be missing: not exit code 5.
     pub(super) complete: bool,

@@ -11,6 +11,7 @@ mod measure;
 mod objects;
 mod offline;
 mod random;
+mod redaction;
 mod registry;
 mod serve;
 
@@ -116,6 +117,7 @@ pub(crate) fn bench(task: &BenchTask) -> Result<()> {
         cluster_archive: None,
         rows: Vec::new(),
     };
+    redaction::run(&mut bench)?;
     offline::run(&mut bench)?;
     images::run(&mut bench, task.image_megabytes)?;
     serve::run(&mut bench)?;
@@ -165,7 +167,13 @@ troubleshoot on the same input.
 }
 
 fn line(row: &Row) -> String {
-    let usage = |usage: Usage| format!("{:.2} | {:.2} | {:.0}", usage.wall, usage.cpu, usage.rss);
+    let usage = |usage: Usage| {
+        let memory = match usage.rss {
+            0.0 => "–".to_owned(),
+            megabytes => format!("{megabytes:.0}"),
+        };
+        format!("{:.2} | {:.2} | {memory}", usage.wall, usage.cpu)
+    };
     let peer = row.peer.map_or_else(
         || "– | – | – | –".to_owned(),
         |peer| {

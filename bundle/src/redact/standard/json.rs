@@ -6,6 +6,7 @@ use super::edits::Edit;
 use super::objects::{Objects, SECRET_DATA};
 use super::{Finder, REREAD};
 use crate::redact::MASK;
+use crate::redact::gate::Literals;
 
 /// The longest string that is looked into; a longer one is no part of a document we know.
 pub(super) const MAX_STRING: usize = 4 << 20;
@@ -92,6 +93,7 @@ impl Json {
         base: usize,
         last: bool,
         finder: &Finder,
+        literals: &mut Literals,
         found: &mut Vec<Edit>,
     ) -> Step {
         loop {
@@ -145,11 +147,12 @@ impl Json {
                     End::At(end) => {
                         let inside = self.at + 1..end;
                         let raw = &text[inside.start - base..inside.end - base];
+                        let rules = literals.rules(inside.clone());
                         if key {
-                            self.objects.key(raw, finder);
+                            self.objects.key(raw, rules);
                             self.expect = Expect::Colon;
                         } else {
-                            self.objects.string(raw, inside, finder, found);
+                            self.objects.string(raw, inside, rules, finder, found);
                             self.expect = Expect::CommaOrEnd;
                         }
                         end + 1 - self.at

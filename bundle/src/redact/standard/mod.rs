@@ -17,7 +17,7 @@ mod yaml;
 
 use std::sync::Arc;
 
-use super::gate::{Gate, Hit};
+use super::gate::{Gate, Literals};
 use super::lines::{MAX_LINE, OVERLAP, is_delimiter};
 use super::{Counts, MASK};
 use edits::Edit;
@@ -48,10 +48,7 @@ struct Reading {
     at: usize,
     /// Before this place no document begins.
     no_json_before: usize,
-    /// The next line with a literal, once it is known.
-    next: Option<Hit>,
-    /// Before this place no line has a literal but the next one.
-    searched: usize,
+    literals: Literals,
     /// Within a line that is too long to be seen as a whole.
     long: Option<LongLine>,
 }
@@ -78,16 +75,6 @@ impl Finder {
     #[cfg(test)]
     pub(super) fn gate(&self) -> &Gate {
         &self.gate
-    }
-
-    /// Whether a key may have a secret's name.
-    fn may_be_name(&self, raw: &[u8]) -> bool {
-        raw.len() > 2 && self.gate.rules_for(raw) & shapes::NAMES != 0
-    }
-
-    /// Whether it is worth to look into a string.
-    fn may_hold_secrets(&self, raw: &[u8]) -> bool {
-        raw.len() > 5 && self.gate.any(raw)
     }
 
     /// Reads the inside of a JSON string, of which `text` is the decoded form.
@@ -142,6 +129,7 @@ impl Finder {
         if depth >= MAX_DEPTH {
             return;
         }
+        let mut literals = None;
         let mut from = 0;
         // Each attempt reads to the end of its document or to where it breaks.
         for _ in 0..MAX_DEPTH {
@@ -149,8 +137,9 @@ impl Finder {
                 break;
             };
             let start = from + start;
+            let literals = literals.get_or_insert_with(|| Literals::of(&self.gate, line));
             let mut json = Json::new(start, start, depth + 1);
-            let step = json.scan(line, 0, true, self, found);
+            let step = json.scan(line, 0, true, self, literals, found);
             from = match step {
                 Step::Done(end) | Step::Broken(end) => end.max(start + 1),
                 Step::More => break,
@@ -206,8 +195,7 @@ impl Reading {
             depth,
             at: 0,
             no_json_before: 0,
-            next: None,
-            searched: 0,
+            literals: Literals::default(),
             long: None,
         }
     }
@@ -221,30 +209,34 @@ impl Reading {
         finder: &Finder,
         found: &mut Vec<Edit>,
     ) -> usize {
+        self.literals
+            .extend(&finder.gate, &text[self.literals.seen() - base..]);
         loop {
             let before = (self.at, matches!(self.mode, Mode::Json(_)));
             match &mut self.mode {
-                Mode::Json(json) => match json.scan(text, base, last, finder, found) {
-                    Step::More => {
-                        // Lines before the document may still wait for what comes after it.
-                        let decided = json.decided();
-                        self.text.bound(decided, found);
-                        return self
-                            .text
-                            .waits_from()
-                            .map_or(decided, |from| from.min(decided));
+                Mode::Json(json) => {
+                    match json.scan(text, base, last, finder, &mut self.literals, found) {
+                        Step::More => {
+                            // Lines before the document may still wait for what comes after it.
+                            let decided = json.decided();
+                            self.text.bound(decided, found);
+                            return self
+                                .text
+                                .waits_from()
+                                .map_or(decided, |from| from.min(decided));
+                        }
+                        Step::Done(end) => {
+                            self.at = end;
+                            self.mode = Mode::Lines;
+                            self.no_json_before = end;
+                        }
+                        Step::Broken(end) => {
+                            self.at = json.line();
+                            self.no_json_before = end + 1;
+                            self.mode = Mode::Lines;
+                        }
                     }
-                    Step::Done(end) => {
-                        self.at = end;
-                        self.mode = Mode::Lines;
-                        self.no_json_before = end;
-                    }
-                    Step::Broken(end) => {
-                        self.at = json.line();
-                        self.no_json_before = end + 1;
-                        self.mode = Mode::Lines;
-                    }
-                },
+                }
                 Mode::Lines => self.lines(text, base, last, finder, found),
             }
             if before == (self.at, matches!(self.mode, Mode::Json(_))) {
@@ -293,38 +285,13 @@ impl Reading {
                 self.mode = Mode::Json(Json::new(self.at + blanks, self.at, self.depth));
                 return;
             }
-            let bits = self.literals(block, length, last, finder);
+            let bits = self.literals.rules(self.at..self.at + length);
             if bits != 0 || self.text.needs_every_line() {
                 self.text
                     .line(line, self.at, bits, finder, self.depth, found);
             }
             self.at += length + usize::from(line_end.is_some());
         }
-    }
-
-    /// The literals of the line of `length` with which `block` begins.
-    fn literals(&mut self, block: &[u8], length: usize, last: bool, finder: &Finder) -> u64 {
-        let end = self.at + length;
-        let stale = self
-            .next
-            .as_ref()
-            .is_some_and(|hit| hit.line.start < self.at);
-        if stale || (self.next.is_none() && self.searched < end) {
-            let whole = if last {
-                block.len()
-            } else {
-                memchr::memrchr(b'\n', block).unwrap_or(length)
-            };
-            self.next = finder.gate.next_hit(&block[..whole], 0).map(|hit| Hit {
-                line: hit.line.start + self.at..hit.line.end + self.at,
-                rules: hit.rules,
-            });
-            self.searched = self.at + whole;
-        }
-        self.next
-            .as_ref()
-            .filter(|hit| hit.line.start == self.at)
-            .map_or(0, |hit| hit.rules)
     }
 
     /// Reads a window of a line that is too long. Says whether it could.
@@ -360,7 +327,7 @@ impl Reading {
         }
         let text = &window[from..];
         let mut edits = Vec::new();
-        let bits = finder.gate.rules_for(text);
+        let bits = self.literals.rules(self.at + from..self.at + end);
         finder.lexical(text, bits, &mut edits);
         if !is_last {
             for index in bit_indices(bits & !(shapes::NAMES | shapes::STRUCTURE)) {
@@ -436,20 +403,22 @@ impl Standard {
         let decided =
             self.reading
                 .advance(&self.buffer, self.base, last, &self.finder, &mut self.edits);
+        // Nothing before the base can be undecided: it is given.
+        debug_assert!(last || decided >= self.base, "{decided} < {}", self.base);
         let decided = if last {
             self.base + self.buffer.len()
         } else {
-            decided
+            decided.max(self.base)
         };
         let mut ready: Vec<Edit> = self
             .edits
             .extract_if(.., |edit| edit.range.end <= decided)
             .collect();
         edits::settle(&mut ready);
-        let length = decided.saturating_sub(self.base);
-        let decided = self.base + length;
+        let length = decided - self.base;
         edits::apply(&self.buffer[..length], self.base, &ready, out, counts);
         self.buffer.drain(..length);
         self.base = decided;
+        self.reading.literals.forget_before(decided);
     }
 }

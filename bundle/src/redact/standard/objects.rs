@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::edits::{Edit, QUOTED, decode};
 use super::names::{self, Class, Name};
+use super::shapes::NAMES;
 use super::{Finder, values};
 
 /// How many bytes may wait for a decision. Then everything that waits is taken for secret.
@@ -116,8 +117,8 @@ impl Objects {
         }
     }
 
-    /// Takes a key.
-    pub(super) fn key(&mut self, raw: &[u8], finder: &Finder) {
+    /// Takes a key, which meets `rules`.
+    pub(super) fn key(&mut self, raw: &[u8], rules: u64) {
         let key = match raw {
             b"kind" => Key::Kind,
             b"data" => Key::Data,
@@ -126,9 +127,7 @@ impl Objects {
             b"name" | b"key" | b"Name" | b"Key" | b"variable" => Key::Name,
             b"value" | b"Value" => Key::Value,
             b"auth" => Key::Auth,
-            raw if finder.may_be_name(raw) => {
-                names::class(&decode(raw)).map_or(Key::Plain, Key::Secret)
-            }
+            raw if rules & NAMES != 0 => names::class(&decode(raw)).map_or(Key::Plain, Key::Secret),
             _ => Key::Plain,
         };
         if let Some(frame) = self.frames.last_mut() {
@@ -237,11 +236,12 @@ impl Objects {
         true
     }
 
-    /// A string as a value; `inside` is where its inside lies, `raw` what it is.
+    /// A string as a value; `inside` is where its inside lies, `raw` what it is, `rules` what it meets.
     pub(super) fn string(
         &mut self,
         raw: &[u8],
         inside: Range<usize>,
+        rules: u64,
         finder: &Finder,
         found: &mut Vec<Edit>,
     ) {
@@ -263,7 +263,7 @@ impl Objects {
             found.push(Edit::mask(inside, rule));
             return;
         }
-        if finder.may_hold_secrets(raw) {
+        if raw.len() > 5 && rules != 0 {
             finder.inside_string(raw, &text, inside.start, self.nesting, found);
         }
     }

@@ -381,7 +381,7 @@ impl Text {
     pub(super) fn bound(&mut self, end: usize, found: &mut Vec<Edit>) {
         if self
             .waits_from()
-            .is_none_or(|from| end.saturating_sub(from) <= MAX_WAITING)
+            .is_none_or(|from| end - from <= MAX_WAITING)
         {
             return;
         }

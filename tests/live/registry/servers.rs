@@ -129,7 +129,7 @@ http: {{addr: '0.0.0.0:{port}'{http}}}
         });
     }
 
-    fn openssl(&self, arguments: &[&str]) {
+    pub(crate) fn openssl(&self, arguments: &[&str]) {
         let done = Command::new(from_rig("ASSAY_RIG_OPENSSL"))
             .args(arguments)
             .current_dir(self.folder.path())

@@ -187,13 +187,11 @@ fn collected(
 
 /// The flags as a spec.
 fn verify_spec(flags: &Verify) -> Result<Vec<Value>, Failure> {
-    let mut platforms = flags.platforms.clone();
-    let mut cluster = false;
-    match flags.nodes_from.as_deref() {
-        None => {}
-        Some("cluster") => cluster = true,
-        Some(bundle) => platforms = platforms_of(Path::new(bundle))?,
-    }
+    let (cluster, nodes) = match flags.nodes_from.as_deref() {
+        None => (false, Vec::new()),
+        Some("cluster") => (true, Vec::new()),
+        Some(bundle) => (false, platforms_of(Path::new(bundle))?),
+    };
     let mut collectors = vec![json!({"imageBundle": {
         "collectorName": "archive",
         "path": flags.file,
@@ -201,7 +199,11 @@ fn verify_spec(flags: &Verify) -> Result<Vec<Value>, Failure> {
         "skipDiffIds": flags.skip_diff_ids,
         "timeout": flags.deadline,
     }})];
-    let mut analyzer = json!({"collectorName": "archive", "platforms": platforms});
+    let mut analyzer = json!({
+        "collectorName": "archive",
+        "platforms": flags.platforms,
+        "nodePlatforms": nodes,
+    });
     if let Some(base) = &flags.base {
         collectors.push(json!({"imageBundle": {
             "collectorName": "base",
@@ -271,12 +273,7 @@ fn platforms_of(path: &Path) -> Result<Vec<String>, Failure> {
     let mut platforms: Vec<String> = nodes
         .items
         .iter()
-        .filter(|node| !node.status.node_info.architecture.is_empty())
-        .map(|node| {
-            let os = node.metadata.labels.get("kubernetes.io/os");
-            let os = os.map_or("linux", String::as_str);
-            format!("{os}/{}", node.status.node_info.architecture)
-        })
+        .filter_map(node::Node::platform)
         .collect();
     platforms.sort();
     platforms.dedup();

@@ -143,7 +143,9 @@ impl Parts {
         for (root, store) in &inventory.stores {
             parts.take(root, store);
         }
-        for image in inventory.airgap.iter().flat_map(|it| &it.saved_images) {
+        let saved = inventory.airgap.iter();
+        let saved = saved.flat_map(|it| it.saved_images.iter().chain(&it.embedded_cluster_images));
+        for image in saved {
             let reference = syntax::image_reference::ImageReference::parse(image);
             let Ok(reference) = reference else { continue };
             let tag = reference.tag.as_deref().unwrap_or("latest");
@@ -153,7 +155,7 @@ impl Parts {
                 Some(digest) => digest,
                 None => parts.images.remove(&short).unwrap_or_default(),
             };
-            let known = parts.images.entry(image.clone()).or_default();
+            let known = parts.images.entry(canonical(image)).or_default();
             if known.is_empty() {
                 *known = digest;
             }
@@ -171,16 +173,21 @@ impl Parts {
             for descriptor in manifests {
                 let name = descriptor.names.first();
                 let name = name.unwrap_or(&descriptor.digest);
-                self.images.insert(name.clone(), descriptor.digest.clone());
+                self.images
+                    .insert(canonical(name), descriptor.digest.clone());
             }
         }
         for image in store.docker.iter().flat_map(|docker| &docker.images) {
             let digest = store.blobs.get(&image.config);
             let digest = digest.map_or(&image.config, |blob| &blob.digest);
+            if image.repo_tags.is_empty() && store.index.is_some() {
+                // The index leads to it, by its digest.
+                continue;
+            }
             let names = if image.repo_tags.is_empty() {
                 vec![format!("{root}/{}", image.config)]
             } else {
-                image.repo_tags.clone()
+                image.repo_tags.iter().map(|name| canonical(name)).collect()
             };
             for name in names {
                 self.images.entry(name).or_insert_with(|| digest.clone());
@@ -202,6 +209,16 @@ impl Parts {
                 _ => {}
             }
         }
+    }
+}
+
+/// A name in full, so that `web:1` of `manifest.json` and `docker.io/library/web:1` of an index are one; what is no whole
+/// name stays as it is.
+fn canonical(name: &str) -> String {
+    let is_whole = name.contains(['/', ':']) && !name.starts_with("sha256:");
+    match syntax::image_reference::ImageReference::parse(name) {
+        Ok(reference) if is_whole => reference.to_string(),
+        _ => name.to_owned(),
     }
 }
 

@@ -21,6 +21,25 @@ pub struct Node {
     pub status: NodeStatus,
 }
 
+impl Node {
+    /// What images must be built for to run on it, as `linux/arm64`; nothing where it does not say its architecture. The
+    /// operating system is what the kubelet says, else the label `kubernetes.io/os`, else `linux`.
+    #[must_use]
+    pub fn platform(&self) -> Option<String> {
+        let NodeInfo {
+            architecture,
+            operating_system,
+            ..
+        } = &self.status.node_info;
+        let label = self.metadata.labels.get("kubernetes.io/os");
+        let os = match operating_system.as_str() {
+            "" => label.map_or("linux", String::as_str),
+            os => os,
+        };
+        (!architecture.is_empty()).then(|| format!("{os}/{architecture}"))
+    }
+}
+
 /// `NodeSpec`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]

@@ -165,7 +165,7 @@ pub enum Stage {
 }
 
 /// Why a way ends.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Failure {
     /// The cause.
@@ -351,9 +351,32 @@ pub struct Image {
     /// Mirrors that were asked before and did not have it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub before: Vec<Failure>,
+    /// How many manifests and layers the server that has the image does not have, and another has.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub elsewhere: u64,
+    /// Eight of them at most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub from_others: Vec<Elsewhere>,
     /// What is odd and breaks nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// A manifest or layer that was had from another host than its image.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Elsewhere {
+    /// Its digest.
+    pub digest: String,
+    /// Who has it, as in [`Server::address`].
+    pub server: String,
+    /// Why it was not had from the server that has the image.
+    pub failure: Failure,
 }
 
 /// A platform of an image.

@@ -626,6 +626,23 @@ proptest! {
     }
 }
 
+#[test]
+fn zz() {
+    for text in [
+        "secret_access_key\"value\": \"secret_access_key\r\n\",\npassword=",
+        "secret_access_key\"value\": \"secret_access_key\\r\\n\",\npassword=",
+    ] {
+        let (once, _) =
+            redact_in_steps(&STANDARD, "a/b", text.as_bytes(), usize::MAX).expect("redacts");
+        let (twice, _) = redact_in_steps(&STANDARD, "a/b", &once, usize::MAX).expect("redacts");
+        println!(
+            "IN    {text:?}\nONCE  {:?}\nTWICE {:?}",
+            String::from_utf8_lossy(&once),
+            String::from_utf8_lossy(&twice)
+        );
+    }
+}
+
 /// Lines with a secret that is recognised by its own line.
 const PLANTED: &[&str] = &[
     "https://user:Qv7canaryZ4k@host/",

@@ -1,6 +1,5 @@
 //! OCI layouts with made-up images, which real tools then copy.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -43,12 +42,7 @@ pub(super) fn tar(name: &str, size: u32) -> Vec<u8> {
 }
 
 pub(super) fn digest(bytes: &[u8]) -> String {
-    let mut text = "sha256:".to_owned();
-    for byte in Sha256::digest(bytes) {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
 impl Layout {

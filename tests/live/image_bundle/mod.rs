@@ -1,7 +1,11 @@
 //! Archives of images as real tools write them: skopeo, crane, and the storage of a registry after a push; and what a
 //! transfer can do to them.
 
+mod docker;
+mod embedded;
 mod layout;
+mod need;
+mod nodes;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -14,7 +18,7 @@ use flate2::write::GzEncoder;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::fixture::from_rig;
+use crate::fixture::{Run, from_rig};
 use crate::servers::{Server, free_port, program, wait_for_port};
 use layout::Layout;
 
@@ -28,6 +32,15 @@ const API: &str = "registry.example.com/shop/api:2.0";
 struct Said {
     code: Option<i32>,
     report: Value,
+}
+
+impl From<Run> for Said {
+    fn from(run: Run) -> Self {
+        Self {
+            code: run.code,
+            report: run.json(),
+        }
+    }
 }
 
 impl Said {
@@ -165,7 +178,13 @@ fn bundle(folder: &Path, images: &[&str]) {
 }
 
 fn packed(members: &[(String, Vec<u8>)]) -> Vec<u8> {
-    let mut builder = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(&plain(members)).expect("an archive");
+    gzip.finish().expect("an archive")
+}
+
+fn plain(members: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
     for (name, content) in members {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o644);
@@ -174,8 +193,7 @@ fn packed(members: &[(String, Vec<u8>)]) -> Vec<u8> {
             .append_data(&mut header, format!("./{name}"), content.as_slice())
             .expect("a member");
     }
-    let gzip = builder.into_inner().expect("a tar");
-    gzip.finish().expect("an archive")
+    builder.into_inner().expect("a tar")
 }
 
 /// Every file of a bundle, by its path, sorted.

@@ -184,13 +184,7 @@ fn descriptor(media_type: &str, (digest, size): &(String, usize)) -> Value {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    let digits = Sha256::digest(bytes);
-    let digits = digits.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
-    format!("sha256:{digits}")
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
 fn put(port: u16, path: &str, content_type: &str, bytes: &[u8]) {

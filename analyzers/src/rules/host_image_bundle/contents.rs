@@ -30,11 +30,11 @@ pub(super) struct Leaf {
 
 /// What is below a digest.
 #[derive(Debug, Default)]
-struct Node {
-    problems: Vec<(Hole, String)>,
-    leaves: Vec<Leaf>,
+pub(super) struct Node {
+    pub(super) problems: Vec<(Hole, String)>,
+    pub(super) leaves: Vec<Leaf>,
     /// Digests and sizes of all of it.
-    blobs: Vec<(String, u64)>,
+    pub(super) blobs: Vec<(String, u64)>,
 }
 
 impl Node {
@@ -59,7 +59,7 @@ pub(super) struct Contents {
 
 /// What the walk needs to know.
 pub(super) struct Walk<'a> {
-    blobs: Blobs<'a>,
+    pub(super) blobs: Blobs<'a>,
     required: &'a Required,
     /// Whether every child must be there: KOTS copies all of them.
     copies_all: bool,
@@ -94,11 +94,13 @@ impl<'a> Walk<'a> {
                     continue;
                 }
                 Top::Digest(top) => self.manifest(image.place, top, &mut Vec::new()),
-                Top::Docker(docker) => Rc::new(self.docker(image.place, docker)),
+                Top::Docker(docker) => Rc::new(self.docker(image.place, docker, &[])),
             };
             for (kind, what) in &node.problems {
                 holes.add(*kind, what, &image.name);
             }
+            let whole = self.beside(image, &node, &mut holes);
+            let node = whole.as_ref().unwrap_or(&node);
             blobs.extend(node.blobs.iter().cloned());
             leaves.push(node.leaves.clone());
         }
@@ -181,8 +183,15 @@ impl<'a> Walk<'a> {
                 let said =
                     media::of_document(what, &descriptor.media_type, media_type, &media::INDEXES);
                 node.doubt(said);
+                // Docker saves of an index what it has, which is what nodes asked for, or the one platform of its machine.
+                let is_part = place.store.docker.is_some()
+                    && self.required.platforms.is_empty()
+                    && manifests.iter().any(|child| {
+                        child.reference_type.is_empty()
+                            && self.blobs.get(place, &child.digest).is_some()
+                    });
                 for child in manifests {
-                    self.child(place, child, above, node);
+                    self.child(place, child, is_part, above, node);
                 }
             }
             Some(Document::Manifest {
@@ -218,11 +227,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A child of an index.
+    /// A child of an index, of which only a part need be there where `is_part`.
     fn child(
         &mut self,
         place: Place<'a>,
         child: &Descriptor,
+        is_part: bool,
         above: &mut Vec<String>,
         node: &mut Node,
     ) {
@@ -233,7 +243,7 @@ impl<'a> Walk<'a> {
             .is_some_and(|platform| !platform.is_unknown());
         let is_wanted = self.copies_all
             || match &child.platform {
-                Some(platform) if is_known => self.required.wants(platform),
+                Some(platform) if is_known => !is_part && self.required.wants(platform),
                 _ => !is_attestation,
             };
         let is_there = self.blobs.get(place, &child.digest).is_some();
@@ -304,18 +314,25 @@ impl<'a> Walk<'a> {
             }
             _ => None,
         };
-        if let Some(diff_ids) = diff_ids
-            && diff_ids.len() != layers.len()
-        {
-            node.problems.push((
-                Hole::DiffId,
-                format!(
-                    "{what} names {} layers, the manifest {}",
-                    diff_ids.len(),
-                    layers.len()
-                ),
-            ));
-        }
+        let diff_ids = match diff_ids {
+            Some(ids) if ids.len() != layers.len() => {
+                // Docker 25.0 wrote manifests without their layers beside a manifest.json that has them.
+                let docker = place.store.docker.iter().flat_map(|docker| &docker.images);
+                let is_in_docker = docker
+                    .into_iter()
+                    .any(|image| image.config == config.digest && image.layers.len() == ids.len());
+                let hole = if is_in_docker && layers.len() < ids.len() {
+                    Hole::FewerLayers
+                } else {
+                    Hole::DiffId
+                };
+                let (named, there) = (ids.len(), layers.len());
+                let text = format!("{what} names {named} layers, the manifest {there}");
+                node.problems.push((hole, text));
+                (hole == Hole::DiffId).then_some(ids)
+            }
+            ids => ids,
+        };
         for (index, layer) in layers.iter().enumerate() {
             let what = format!("layer {}", layer.digest);
             if is_image {
@@ -366,7 +383,7 @@ impl<'a> Walk<'a> {
         Some(blob)
     }
 
-    fn diff_id(
+    pub(super) fn diff_id(
         &mut self,
         what: &str,
         blob: &Blob,
@@ -399,94 +416,5 @@ impl<'a> Walk<'a> {
                 format!("{what} unpacks to {digest}, the configuration says {expected}"),
             ));
         }
-    }
-
-    /// An image of `docker save`.
-    fn docker(
-        &mut self,
-        place: Place<'a>,
-        image: &bundle::collected::image_bundle::DockerImage,
-    ) -> Node {
-        let mut node = Node::default();
-        let mut leaf = Leaf {
-            platform: None,
-            blobs: Vec::new(),
-            unpacked: Vec::new(),
-        };
-        let what = format!("configuration {}", image.config);
-        let mut diff_ids = None;
-        match self.blobs.get(place, &image.config) {
-            None => node
-                .problems
-                .push((Hole::Blob, format!("{what} is missing"))),
-            Some(blob) => {
-                // Its name is its digest, in both forms.
-                let hex = image
-                    .config
-                    .trim_start_matches("sha256:")
-                    .trim_end_matches(".json");
-                let hex = hex.rsplit('/').next().unwrap_or_default();
-                let digest = format!("sha256:{hex}");
-                if syntax::image_reference::is_digest(&digest) {
-                    node.problems.extend(wrong(&what, &digest, None, blob));
-                }
-                node.blobs.push((blob.digest.clone(), blob.size));
-                leaf.blobs.push((blob.digest.clone(), blob.size));
-                match &blob.document {
-                    Some(Document::Config {
-                        platform,
-                        diff_ids: ids,
-                    }) => {
-                        leaf.platform = Some(platform.clone());
-                        diff_ids = Some(ids);
-                    }
-                    _ => node
-                        .problems
-                        .push((Hole::Document, format!("{what} cannot be read as one"))),
-                }
-            }
-        }
-        if let Some(diff_ids) = diff_ids
-            && diff_ids.len() != image.layers.len()
-        {
-            node.problems.push((
-                Hole::DiffId,
-                format!(
-                    "{what} names {} layers, manifest.json {}",
-                    diff_ids.len(),
-                    image.layers.len()
-                ),
-            ));
-        }
-        for (index, key) in image.layers.iter().enumerate() {
-            let what = format!("layer {key}");
-            let Some(blob) = self.blobs.get(place, key) else {
-                node.problems
-                    .push((Hole::Blob, format!("{what} is missing")));
-                continue;
-            };
-            node.blobs.push((blob.digest.clone(), blob.size));
-            leaf.blobs.push((blob.digest.clone(), blob.size));
-            // A name that is a digest is one to be kept; other names say nothing.
-            let digest = if syntax::image_reference::is_digest(key) {
-                key
-            } else {
-                &blob.digest
-            };
-            if let Some(problem) = wrong(&what, digest, None, blob) {
-                node.problems.push(problem);
-                continue;
-            }
-            let diff_id = diff_ids.and_then(|ids| ids.get(index));
-            self.diff_id(
-                &what,
-                blob,
-                diff_id.map(String::as_str),
-                &mut node,
-                &mut leaf,
-            );
-        }
-        node.leaves.push(leaf);
-        node
     }
 }

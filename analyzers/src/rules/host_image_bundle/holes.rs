@@ -25,6 +25,10 @@ pub(super) enum Hole {
     Document,
     /// A layer that is not what the configuration says.
     DiffId,
+    /// `manifest.json` and the index beside it lead to different images.
+    Disagreement,
+    /// A manifest with fewer layers than `manifest.json` beside it has of the same configuration.
+    FewerLayers,
     /// A media type that nobody knows.
     MediaType,
     /// An index and a configuration that name different platforms.
@@ -54,7 +58,12 @@ impl Holes {
 
     /// Names of images with a hole that keeps them from being pulled or pushed.
     pub(super) fn broken(&self) -> BTreeSet<&str> {
-        let harmless = [Hole::OtherPlatform, Hole::MediaType, Hole::Platform];
+        let harmless = [
+            Hole::OtherPlatform,
+            Hole::FewerLayers,
+            Hole::MediaType,
+            Hole::Platform,
+        ];
         self.0
             .iter()
             .filter(|((kind, _), _)| !harmless.contains(kind))

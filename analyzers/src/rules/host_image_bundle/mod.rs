@@ -1,6 +1,7 @@
 //! `imageBundle`: an archive of container images holds what it must, and all of it is right.
 
 mod contents;
+mod docker;
 mod holes;
 mod media;
 mod model;
@@ -53,7 +54,8 @@ const UNNAMED: &str = "image-bundle";
 /// platforms of the nodes; every image that charts and manifests want is in it; no two images get one name when KOTS pushes
 /// them; how much room they take in a registry and on a node.
 ///
-/// The platforms are `platforms`, else those of the nodes in the bundle, else every one that an index names.
+/// The platforms are `platforms`, else `nodePlatforms`, else those of the nodes in the bundle, else every one that an
+/// index names.
 ///
 /// # When it warns or fails
 /// A hole that keeps an image from being pulled, or KOTS from pushing it, fails; so do an image that is wanted and missing,
@@ -88,6 +90,9 @@ struct Config {
     base: String,
     /// Platforms that every image must be there for, as `linux/arm64`.
     platforms: Vec<String>,
+    /// Platforms of the nodes, where the same spec does not collect them: an image that runs on some of them only is a
+    /// warning, as with nodes that are in the bundle.
+    node_platforms: Vec<String>,
     /// The local registry, with its namespace, for which the charts were rendered: every image must come from it.
     registry: String,
     /// The application that `airgap.yaml` must name.
@@ -157,7 +162,7 @@ impl Analyzer for Config {
             name => Some(self::inventory(files, &Self::path(name, INVENTORY))?),
         };
         let mut answers = Answers::default();
-        let required = match Required::find(files, &self.platforms) {
+        let required = match Required::find(files, &self.platforms, &self.node_platforms) {
             Ok(required) => required,
             Err(reason @ NotEvaluated::Spec(_)) => return Err(reason),
             Err(reason) => {
@@ -277,10 +282,12 @@ fn with_base<'a>(images: Vec<Image<'a>>, base: &[Image<'a>]) -> Vec<Image<'a>> {
 fn inventory(files: &Files, path: &str) -> Result<Arc<Inventory>, NotEvaluated> {
     let inventory = document::<Inventory>(files, path)?;
     let is_masked = |text: &str| is_masked(text);
-    let names = inventory
-        .airgap
-        .iter()
-        .flat_map(|airgap| &airgap.saved_images);
+    let names = inventory.airgap.iter().flat_map(|airgap| {
+        airgap
+            .saved_images
+            .iter()
+            .chain(&airgap.embedded_cluster_images)
+    });
     let keys = inventory
         .stores
         .values()
@@ -341,6 +348,12 @@ const BROKEN: &[(Hole, &str, &str, &str)] = &[
         "Layers are those of their configuration",
         "Build the image again: nodes refuse to unpack a layer that is not what the configuration says.",
     ),
+    (
+        Hole::Disagreement,
+        "manifestJson",
+        "manifest.json and index.json lead to the same images",
+        "Save the image again: docker load goes by one or the other, by the image store that it has.",
+    ),
 ];
 
 /// Kinds of holes that warn.
@@ -350,6 +363,12 @@ const DOUBTFUL: &[(Hole, &str, &str, &str)] = &[
         "otherPlatforms",
         "Every child of every index is there",
         "No node asks for it; where all platforms are copied (`skopeo copy --all`), the copy fails.",
+    ),
+    (
+        Hole::FewerLayers,
+        "fewerLayers",
+        "Manifests name the layers that manifest.json names",
+        "Load it with docker load, which goes by manifest.json; for other tools save it again with a current Docker, whose manifests are whole.",
     ),
     (
         Hole::MediaType,

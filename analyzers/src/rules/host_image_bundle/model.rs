@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bundle::collected::image_bundle::{
     Airgap, Blob, Descriptor, DockerImage, Document, Inventory, Repository, Store,
 };
-use syntax::image_reference::{ImageReference, is_digest};
+use syntax::image_reference::ImageReference;
 
 /// The layout of an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub(super) enum Layout {
     KotsDockerArchive,
     /// An OCI layout.
     Oci,
+    /// An archive of `docker save` of Docker 25 or later, which is an OCI layout too.
+    DockerOci,
     /// An archive of `docker save`.
     DockerArchive,
     /// The storage of a registry.
@@ -33,7 +35,9 @@ impl Layout {
                 _ => Self::KotsDockerArchive,
             };
         }
-        if any(|store| store.oci_layout.is_some()) {
+        if any(|store| store.oci_layout.is_some() && store.docker.is_some()) {
+            Self::DockerOci
+        } else if any(|store| store.oci_layout.is_some()) {
             Self::Oci
         } else if any(|store| store.docker.is_some()) {
             Self::DockerArchive
@@ -49,6 +53,7 @@ impl Layout {
             Self::Kots => "KOTS .airgap, format docker",
             Self::KotsDockerArchive => "KOTS .airgap, format docker-archive",
             Self::Oci => "OCI layout",
+            Self::DockerOci => "docker save with an OCI layout",
             Self::DockerArchive => "docker save",
             Self::Distribution => "storage of a registry",
             Self::Unknown => "no images of a known layout",
@@ -65,10 +70,14 @@ pub(super) struct Image<'a> {
     pub(super) references: Vec<ImageReference>,
     /// Its repository where the registry is not known: the storage of a registry has paths only.
     pub(super) path_only: bool,
+    /// Whether it is Embedded Cluster's own: it has a registry folder of its own, and a name of its own when it is pushed.
+    pub(super) embedded: bool,
     /// Where its blobs lie.
     pub(super) place: Place<'a>,
     /// What it is.
     pub(super) top: Top<'a>,
+    /// What `manifest.json` says of it, where an index leads to it.
+    pub(super) beside: Vec<&'a DockerImage>,
 }
 
 /// Where the blobs of an image lie.
@@ -102,7 +111,7 @@ pub(super) fn images(inventory: &Inventory) -> Vec<Image<'_>> {
     for (root, store) in &inventory.stores {
         repositories(root, store, inventory, &named, &mut images);
         oci(root, store, &mut images);
-        docker(root, store, inventory, &mut images);
+        super::docker::images(root, store, inventory, &mut images);
     }
     // What `savedImages` names comes first, under that name.
     named.retain(|image| !is_there(&images, image));
@@ -120,57 +129,81 @@ fn is_there(images: &[Image<'_>], wanted: &Image<'_>) -> bool {
         })
 }
 
-/// The images that `airgap.yaml` names.
+/// The folder of Embedded Cluster's own registry.
+fn embedded_folder(airgap: &Airgap) -> Option<String> {
+    let folder = airgap.embedded_cluster_artifacts.get("registry")?;
+    let folder = folder.trim_start_matches("./").trim_end_matches('/');
+    Some(format!("{folder}/"))
+}
+
+fn is_embedded(inventory: &Inventory, root: &str) -> bool {
+    let folder = inventory.airgap.as_ref().and_then(embedded_folder);
+    folder.is_some_and(|folder| root.starts_with(&folder))
+}
+
+/// The images that `airgap.yaml` names: the application's, and those of Embedded Cluster where its registry is there at
+/// all, which is a claim of its own.
 fn saved<'a>(inventory: &'a Inventory, airgap: &'a Airgap) -> Vec<Image<'a>> {
-    let trees = || {
-        inventory
-            .stores
-            .iter()
-            .filter(|(root, store)| root.starts_with("images/") && !store.repositories.is_empty())
+    let trees = |folder: &str| -> Vec<(&'a str, &'a Store)> {
+        let stores = inventory.stores.iter();
+        stores
+            .filter(|(root, store)| root.starts_with(folder) && !store.repositories.is_empty())
+            .map(|(root, store)| (root.as_str(), store))
+            .collect()
     };
-    let nowhere = Place {
+    let own = trees("images/");
+    let own = airgap
+        .saved_images
+        .iter()
+        .map(|name| saved_image(name, &own, false));
+    let embedded = embedded_folder(airgap).map_or_else(Vec::new, |folder| trees(&folder));
+    let names = airgap
+        .embedded_cluster_images
+        .iter()
+        .filter(|_| !embedded.is_empty());
+    own.chain(names.map(|name| saved_image(name, &embedded, true)))
+        .collect()
+}
+
+/// An image that is said to be in one of these trees.
+fn saved_image<'a>(name: &str, trees: &[(&'a str, &'a Store)], embedded: bool) -> Image<'a> {
+    let reference = ImageReference::parse(name).ok();
+    let mut place = Place {
         root: "",
         store: &EMPTY,
         repository: None,
     };
-    let mut all = Vec::new();
-    for name in &airgap.saved_images {
-        let reference = ImageReference::parse(name).ok();
-        let mut place = nowhere;
-        let top = match &reference {
-            None => Top::Absent(format!(
-                "savedImages has {name:?}, which is no image reference"
-            )),
-            Some(reference) => {
-                let found = trees().find_map(|(root, store)| {
-                    Some((
+    let top = match &reference {
+        None => Top::Absent(format!(
+            "savedImages has {name:?}, which is no image reference"
+        )),
+        Some(reference) => {
+            let found = trees.iter().find_map(|(root, store)| {
+                let repository = store.repositories.get_key_value(reference.last())?;
+                Some((*root, *store, repository))
+            });
+            match found {
+                None => Top::Absent(format!("there is no repository {:?}", reference.last())),
+                Some((root, store, (name, repository))) => {
+                    place = Place {
                         root,
                         store,
-                        store.repositories.get_key_value(reference.last())?,
-                    ))
-                });
-                match found {
-                    None => Top::Absent(format!("there is no repository {:?}", reference.last())),
-                    Some((root, store, (name, repository))) => {
-                        place = Place {
-                            root,
-                            store,
-                            repository: Some((name, repository)),
-                        };
-                        in_repository(reference, repository)
-                    }
+                        repository: Some((name, repository)),
+                    };
+                    in_repository(reference, repository)
                 }
             }
-        };
-        all.push(Image {
-            name: name.clone(),
-            references: reference.into_iter().collect(),
-            path_only: false,
-            place,
-            top,
-        });
+        }
+    };
+    Image {
+        name: name.to_owned(),
+        references: reference.into_iter().collect(),
+        path_only: false,
+        embedded,
+        place,
+        top,
+        beside: Vec::new(),
     }
-    all
 }
 
 static EMPTY: Store = Store {
@@ -238,8 +271,10 @@ fn repositories<'a>(
                 references: ImageReference::parse(&shown).into_iter().collect(),
                 name: shown,
                 path_only: true,
+                embedded: is_embedded(inventory, root),
                 place,
                 top: Top::Digest(Box::new(by_digest(digest))),
+                beside: Vec::new(),
             });
         };
         let mut reached: Vec<&str> = Vec::new();
@@ -288,86 +323,16 @@ fn oci<'a>(root: &'a str, store: &'a Store, images: &mut Vec<Image<'a>>) {
                 .filter_map(|name| ImageReference::parse(name).ok())
                 .collect(),
             path_only: false,
+            embedded: false,
             place: Place {
                 root,
                 store,
                 repository: None,
             },
             top: Top::Digest(Box::new(descriptor.clone())),
+            beside: Vec::new(),
         });
     }
-}
-
-/// Images of `docker save`, where they are not in an index beside.
-fn docker<'a>(root: &'a str, store: &'a Store, inventory: &Inventory, images: &mut Vec<Image<'a>>) {
-    let from_path = inventory
-        .airgap
-        .as_ref()
-        .and_then(|_| root.strip_prefix("images/docker-archive/"))
-        .and_then(name_of_path);
-    let place = Place {
-        root,
-        store,
-        repository: None,
-    };
-    let Some(manifest) = &store.docker else {
-        if let Some(name) = from_path {
-            let why = if store.damage.is_empty() {
-                "its archive holds no manifest.json".to_owned()
-            } else {
-                format!("its archive cannot be read: {}", store.damage)
-            };
-            images.push(Image {
-                references: ImageReference::parse(&name).into_iter().collect(),
-                name,
-                path_only: false,
-                place,
-                top: Top::Absent(why),
-            });
-        }
-        return;
-    };
-    for image in &manifest.images {
-        let names: Vec<String> = match &from_path {
-            Some(name) => vec![name.clone()],
-            None => image.repo_tags.clone(),
-        };
-        let references: Vec<ImageReference> = names
-            .iter()
-            .filter_map(|name| ImageReference::parse(name).ok())
-            .collect();
-        let is_in_index = !references.is_empty()
-            && references.iter().all(|reference| {
-                images
-                    .iter()
-                    .any(|other| other.place.root == root && other.references.contains(reference))
-            });
-        if is_in_index {
-            continue;
-        }
-        images.push(Image {
-            name: match names.first() {
-                Some(name) => name.clone(),
-                None => format!("an image without a name, {}", image.config),
-            },
-            references,
-            path_only: false,
-            place,
-            top: Top::Docker(image),
-        });
-    }
-}
-
-/// `<host>/<path…>/<name>/<tag>`, or `…/sha256/<hex>` for a digest.
-fn name_of_path(path: &str) -> Option<String> {
-    let (name, last) = path.rsplit_once('/')?;
-    if let Some((name, algorithm)) = name.rsplit_once('/') {
-        let digest = format!("{algorithm}:{last}");
-        if is_digest(&digest) {
-            return Some(format!("{name}@{digest}"));
-        }
-    }
-    Some(format!("{name}:{last}"))
 }
 
 /// A blob of an image: in its own store, or in that of an archive which this one is based on.

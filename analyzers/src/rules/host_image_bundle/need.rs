@@ -78,7 +78,7 @@ pub(super) fn judge(
         let found = |all: &[Image<'_>]| -> BTreeSet<usize> {
             let matching = all.iter().enumerate().filter(|(_, image)| {
                 (state.only_named || !matches!(image.top, Top::Absent(_)))
-                    && (is(image, &reference)
+                    && ((!image.embedded && is(image, &reference))
                         || (is_local && is_rewritten(image, local, &reference)))
             });
             matching.map(|(index, _)| index).collect()
@@ -100,7 +100,9 @@ pub(super) fn judge(
         let extra: Vec<&str> = images
             .iter()
             .enumerate()
-            .filter(|(index, image)| !used.contains(index) && !matches!(image.top, Top::Absent(_)))
+            .filter(|(index, image)| {
+                !used.contains(index) && !image.embedded && !matches!(image.top, Top::Absent(_))
+            })
             .map(|(_, image)| image.name.as_str())
             .collect();
         extra_images(&extra, images.len(), path, answers);
@@ -257,7 +259,16 @@ fn is_rewritten(image: &Image<'_>, local: &str, wanted: &ImageReference) -> bool
     image
         .references
         .iter()
-        .any(|reference| canonical(&reference.rewritten(local)) == wanted)
+        .any(|reference| canonical(&rewritten(image, reference, local)) == wanted)
+}
+
+/// The name under which KOTS pushes an image; those of Embedded Cluster have a folder of their own.
+fn rewritten(image: &Image<'_>, reference: &ImageReference, local: &str) -> String {
+    if image.embedded {
+        reference.rewritten(&format!("{local}/embedded-cluster"))
+    } else {
+        reference.rewritten(local)
+    }
 }
 
 /// Images that KOTS would push under one name: the second overwrites the first.
@@ -268,7 +279,7 @@ pub(super) fn collisions(images: &[Image<'_>]) -> Finding {
             // By digest they are the same wherever they came from.
             if reference.digest.is_none() {
                 names
-                    .entry(reference.rewritten("<registry>"))
+                    .entry(rewritten(image, reference, "<registry>"))
                     .or_default()
                     .insert(reference.name());
             }

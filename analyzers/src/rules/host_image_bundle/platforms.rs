@@ -24,46 +24,49 @@ pub(super) struct Required {
 }
 
 impl Required {
-    /// What the spec says, else what the nodes are, else nothing.
-    pub(super) fn find(files: &Files, asked: &[String]) -> Result<Self, NotEvaluated> {
+    /// What the spec asks for, else the nodes that it names, else those of the bundle, else nothing.
+    pub(super) fn find(
+        files: &Files,
+        asked: &[String],
+        nodes: &[String],
+    ) -> Result<Self, NotEvaluated> {
         if !asked.is_empty() {
             return Ok(Self {
                 platforms: asked
                     .iter()
-                    .map(|text| parse(text))
+                    .map(|text| parse("platforms", text))
                     .collect::<Result<_, _>>()?,
                 by: "the spec",
                 every: true,
             });
         }
+        if !nodes.is_empty() {
+            return Self::of_nodes(nodes.iter().cloned(), "the nodes (nodePlatforms)");
+        }
         if !files.contains(node::PATH) && files.gaps(node::PATH).next().is_none() {
             return Ok(Self::default());
         }
         let nodes = document::<List<Node>>(files, node::PATH)?;
-        let platform = |node: &Node| Platform {
-            os: node
-                .metadata
-                .labels
-                .get("kubernetes.io/os")
-                .cloned()
-                .unwrap_or_else(|| "linux".to_owned()),
-            architecture: node.status.node_info.architecture.clone(),
-            variant: String::new(),
-        };
-        let platforms: BTreeSet<Platform> = nodes
-            .items
-            .iter()
-            .map(platform)
-            .filter(|platform| !platform.is_unknown())
-            .collect();
-        if let Some(masked) = platforms.iter().find(|it| is_masked(&it.architecture)) {
+        let platforms = nodes.items.iter().filter_map(Node::platform);
+        Self::of_nodes(platforms, "the nodes (cluster-resources/nodes.json)")
+    }
+
+    fn of_nodes(
+        platforms: impl Iterator<Item = String>,
+        by: &'static str,
+    ) -> Result<Self, NotEvaluated> {
+        let platforms: BTreeSet<String> = platforms.collect();
+        if let Some(masked) = platforms.iter().find(|it| is_masked(it)) {
             return Err(NotEvaluated::Unknown(format!(
                 "a node's architecture is redacted: {masked}"
             )));
         }
         Ok(Self {
-            platforms,
-            by: "the nodes (cluster-resources/nodes.json)",
+            platforms: platforms
+                .iter()
+                .map(|text| parse("nodePlatforms", text))
+                .collect::<Result<_, _>>()?,
+            by,
             every: false,
         })
     }
@@ -75,7 +78,7 @@ impl Required {
 }
 
 /// Reads `linux/arm64` or `linux/arm/v7`.
-fn parse(text: &str) -> Result<Platform, NotEvaluated> {
+fn parse(field: &str, text: &str) -> Result<Platform, NotEvaluated> {
     let parts: Vec<&str> = text.split('/').collect();
     let (os, architecture, variant) = match parts[..] {
         [os, architecture] => (os, architecture, ""),
@@ -84,7 +87,7 @@ fn parse(text: &str) -> Result<Platform, NotEvaluated> {
     };
     if os.is_empty() || architecture.is_empty() {
         return Err(NotEvaluated::Spec(format!(
-            "platforms: {text:?} is not <os>/<architecture>, as linux/arm64"
+            "{field}: {text:?} is not <os>/<architecture>, as linux/arm64"
         )));
     }
     Ok(Platform {

@@ -1,6 +1,6 @@
 //! The archive itself, and what `airgap.yaml` says of it.
 
-use bundle::collected::image_bundle::{Airgap, Inventory};
+use bundle::collected::image_bundle::{Airgap, Document, Inventory};
 
 use super::model::Layout;
 use super::words::{bytes, claim, listed};
@@ -25,6 +25,17 @@ pub(super) fn file(inventory: &Inventory, layout: Layout, answers: &mut Answers)
         {
             wrong.push(format!("{root}/manifest.json: {}", manifest.unread));
         }
+        if let Some(manifest) = &store.docker
+            && layout == Layout::KotsDockerArchive
+            && root.starts_with("images/docker-archive/")
+            && manifest.unread.is_empty()
+            && manifest.images.len() != 1
+        {
+            wrong.push(format!(
+                "{root}/manifest.json has {} images, KOTS takes one",
+                manifest.images.len()
+            ));
+        }
         match store.oci_layout.as_deref() {
             Some("1.0.0") | None => {}
             Some(version) => wrong.push(format!(
@@ -33,6 +44,13 @@ pub(super) fn file(inventory: &Inventory, layout: Layout, answers: &mut Answers)
         }
         if store.oci_layout.is_some() && store.index.is_none() {
             wrong.push("the OCI layout has no index.json".to_owned());
+        }
+        match &store.index {
+            Some(Document::Index { .. }) | None => {}
+            Some(Document::Unreadable { reason }) => {
+                wrong.push(format!("index.json cannot be read: {reason}"));
+            }
+            Some(_) => wrong.push("index.json is no index".to_owned()),
         }
         for (name, repository) in &store.repositories {
             if !repository.bad_links.is_empty() {
@@ -197,7 +215,15 @@ fn artifacts(inventory: &Inventory, airgap: &Airgap, wrong: &mut Vec<String>) {
                 .keys()
                 .any(|root| root == path || root.starts_with(&below));
         if !is_there {
-            wrong.push(format!("Embedded Cluster's {what}, {path}, is missing"));
+            let images = airgap.embedded_cluster_images.len();
+            let said = if what == "registry" && images > 0 {
+                format!(
+                    " with its {images} images is missing, and KOTS takes them for pushed already"
+                )
+            } else {
+                ", is missing".to_owned()
+            };
+            wrong.push(format!("Embedded Cluster's {what}, {path}{said}"));
         }
     }
 }

@@ -141,7 +141,7 @@ impl Case<'_> {
     fn whole(&self, judgement: &mut Judgement) {
         let mut by_server: BTreeMap<&str, Vec<&Judged<'_>>> = BTreeMap::new();
         for judged in self.images.of(Standing::Pullable) {
-            if !judged.lacks.is_empty() {
+            if !judged.lacks.is_empty() || judged.image.elsewhere > 0 {
                 continue;
             }
             if is_masked(&judged.image.image) {
@@ -173,7 +173,7 @@ impl Case<'_> {
                     names(&all),
                     self.path
                 ),
-                ..self.finding(&format!("{server}/whole"))
+                ..self.finding(&format!("{server}/whole"), &format!("images at {server}"))
             });
         }
     }
@@ -236,7 +236,10 @@ impl Case<'_> {
                 message: text,
                 observed: format!("{} ({})", names(&all), self.path),
                 remedy: remedy(failure).to_owned(),
-                ..self.finding(&format!("{server}/{word}"))
+                ..self.finding(
+                    &format!("{server}/{word}"),
+                    &format!("images{at} {}", cause(reason)),
+                )
             });
         }
     }
@@ -272,7 +275,7 @@ impl Case<'_> {
                 message: format!("{} nothing for {lacks}; {text}.", these(all.len(), "has", "have")),
                 observed: format!("{}; the first is for {} ({})", names(&all), has.join(", "), self.path),
                 remedy: "Push the image for the nodes' platforms (crane copy and skopeo copy --all keep all of them), or keep its pods on nodes that can run it (nodeSelector kubernetes.io/arch).".to_owned(),
-                ..self.finding(&format!("platform/{lacks}"))
+                ..self.finding(&format!("platform/{lacks}"), &format!("images for {lacks}"))
             });
         }
         let unneeded: Vec<&Judged<'_>> = self
@@ -291,7 +294,7 @@ impl Case<'_> {
                 ),
                 observed: format!("{} ({})", names(&unneeded), self.path),
                 remedy: remedy(failure).to_owned(),
-                ..self.finding("platform/unneeded")
+                ..self.finding("platform/unneeded", "images for platforms that no node has")
             });
         }
         let unwalked: Vec<&Judged<'_>> = self
@@ -342,16 +345,67 @@ impl Case<'_> {
                 ),
                 observed: format!("{} ({})", names(&images), self.path),
                 remedy: remedy(failure).to_owned(),
-                ..self.finding(&format!("mirror/{server}/{reason:?}"))
+                ..self.finding(
+                    &format!("mirror/{server}/{reason:?}"),
+                    &format!("images not had from {server} {}", cause(reason)),
+                )
             });
         }
+        self.completed(judgement);
         for (index, (note, all)) in notes.into_iter().enumerate() {
             judgement.findings.push(Finding {
                 verdict: Some(Verdict::Warn),
                 message: format!("{} odd: {note}.", these(all.len(), "is", "are")),
                 observed: format!("{} ({})", names(&all), self.path),
                 remedy: "See what stands between here and the registry: a proxy or a mirror that converts manifests, or a mirror without the capability resolve.".to_owned(),
-                ..self.finding(&format!("note/{index}"))
+                ..self.finding(&format!("note/{index}"), &format!("oddity {}", index + 1))
+            });
+        }
+    }
+
+    /// Manifests and layers that the host of their image does not have. containerd asks the next one; without it the image
+    /// cannot be pulled.
+    fn completed(&self, judgement: &mut Judgement) {
+        let mut groups: BTreeMap<(&str, &str), Vec<(&Judged<'_>, &Failure)>> = BTreeMap::new();
+        for judged in self.images.of(Standing::Pullable) {
+            let mut pairs: Vec<(&str, &str, &Failure)> = Vec::new();
+            for other in &judged.image.from_others {
+                let pair = (other.failure.server.as_str(), other.server.as_str());
+                if !pairs.iter().any(|it| (it.0, it.1) == pair) {
+                    pairs.push((pair.0, pair.1, &other.failure));
+                }
+            }
+            for (lacks, has, failure) in pairs {
+                groups
+                    .entry((lacks, has))
+                    .or_default()
+                    .push((judged, failure));
+            }
+        }
+        for ((lacks, has), all) in groups {
+            let Some((_, failure)) = all.first() else {
+                continue;
+            };
+            let images: Vec<&Judged<'_>> = all.iter().map(|(judged, _)| *judged).collect();
+            let contents: u64 = images.iter().map(|it| it.image.elsewhere).sum();
+            judgement.findings.push(Finding {
+                verdict: Some(Verdict::Warn),
+                message: format!(
+                    "{} not whole at {lacks}: containerd has from {has} what is not there, which an air gap would not allow, and CRI-O does not ask: {}",
+                    these(images.len(), "is", "are"),
+                    failure.message
+                ),
+                observed: format!(
+                    "{} of {} ({})",
+                    counted(contents, "blob"),
+                    names(&images),
+                    self.path
+                ),
+                remedy: remedy(failure).to_owned(),
+                ..self.finding(
+                    &format!("elsewhere/{lacks}/{has}"),
+                    &format!("images of {lacks} that {has} completes"),
+                )
             });
         }
     }

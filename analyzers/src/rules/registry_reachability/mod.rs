@@ -1,5 +1,7 @@
 //! `registryReachability`: whether nodes can pull the images, and which link of the way is broken.
 
+use std::collections::BTreeMap;
+
 use bundle::Files;
 use bundle::collected::List;
 use bundle::collected::node::{Node, PATH as NODES};
@@ -124,6 +126,19 @@ impl Analyzer for RegistryReachability {
     }
 }
 
+/// Numbers titles that are there again: the same server with other authorities, say.
+fn tell_apart(findings: &mut [Finding]) {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for finding in findings {
+        let count = seen.entry(finding.title.clone()).or_default();
+        *count += 1;
+        if *count > 1 {
+            finding.title = format!("{} ({count})", finding.title);
+            finding.id = format!("{}/{count}", finding.id);
+        }
+    }
+}
+
 /// The platforms of the nodes in the bundle. Without nodes it is those that the collector looked for.
 fn platforms(files: &Files, found: &Reachability) -> Vec<String> {
     let Ok(nodes) = document::<List<Node>>(files, NODES) else {
@@ -144,10 +159,11 @@ fn platforms(files: &Files, found: &Reachability) -> Vec<String> {
 }
 
 impl Case<'_> {
-    fn finding(&self, subject: &str) -> Finding {
+    /// `about` is what of the check this answer is about: no two answers have one title.
+    fn finding(&self, subject: &str, about: &str) -> Finding {
         Finding {
             id: format!("{NAME}/{}/{subject}", self.name),
-            title: self.title.clone(),
+            title: format!("{}: {about}", self.title),
             strict: self.meta.strict,
             ..Finding::default()
         }
@@ -161,6 +177,7 @@ impl Case<'_> {
         self.mirrors(&mut judgement);
         self.pushes(&mut judgement);
         self.gaps(&mut judgement);
+        tell_apart(&mut judgement.findings);
         if judgement.findings.is_empty() && judgement.not_evaluated.is_none() {
             judgement.not_evaluated = Some(NotEvaluated::NotApplicable(format!(
                 "no image was to be looked for ({})",

@@ -20,11 +20,16 @@ fn kind(role: Role) -> &'static str {
     }
 }
 
+fn role(role: Role) -> &'static str {
+    kind(role).trim_start_matches("The ")
+}
+
 impl Case<'_> {
     /// A finding for each registry and mirror, and for each other server that is broken.
     pub(super) fn servers(&self, judgement: &mut Judgement) {
         for server in &self.found.servers {
-            let finding = self.finding(&format!("server/{}", server.address));
+            let about = format!("{} {}", role(server.role), server.address);
+            let finding = self.finding(&format!("server/{}", server.address), &about);
             if let Some(failure) = &server.failure {
                 let needed = self.images.that_need(&server.address);
                 let need = match needed {
@@ -151,7 +156,7 @@ impl Case<'_> {
                 message,
                 observed: format!("{who} ({})", self.path),
                 remedy: remedy.to_owned(),
-                ..self.finding(&format!("credential/{index}"))
+                ..self.finding(&format!("credential/{index}"), &who)
             });
         }
     }
@@ -167,14 +172,15 @@ impl Case<'_> {
                 message: format!("The mirrors of {} in {}: {}.", mirror.registry, mirror.source, mirror.problem),
                 observed: format!("{} ({})", mirror.source, self.path),
                 remedy: "Correct the file; containerd reads hosts.toml at each pull, CRI-O and K3s when they start.".to_owned(),
-                ..self.finding(&format!("mirror/{index}"))
+                ..self.finding(&format!("mirror/{index}"), &format!("mirrors of {} in {}", mirror.registry, mirror.source))
             });
         }
     }
 
     pub(super) fn pushes(&self, judgement: &mut Judgement) {
         for push in &self.found.pushes {
-            let finding = self.finding(&format!("push/{}", push.repository));
+            let about = format!("push to {}", push.repository);
+            let finding = self.finding(&format!("push/{}", push.repository), &about);
             let observed = format!(
                 "an upload to {} was {}started ({})",
                 push.repository,

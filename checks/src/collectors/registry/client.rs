@@ -106,11 +106,13 @@ impl Registries {
         Arc::clone(server)
     }
 
-    /// What was seen of each server, registries first.
+    /// What was seen of each server that was asked, registries first. Of one whose way was not walked to an end there is
+    /// nothing to tell.
     pub(super) fn seen(&self) -> Vec<Server> {
         let servers = locked(&self.servers);
         let mut seen: Vec<Server> = servers
             .values()
+            .filter(|it| it.opened.initialized())
             .map(|it| locked(&it.seen).clone())
             .collect();
         seen.sort_by(|one, other| (one.role, &one.address).cmp(&(other.role, &other.address)));
@@ -209,6 +211,10 @@ impl Registries {
             .read_timeout(self.limits.step)
             .pool_max_idle_per_host(self.limits.per_server)
             .tls_backend_preconfigured(tls);
+        // containerd sends them to token services too; whoever a registry sends to for a layer gets none.
+        if server.role != Role::Redirect {
+            builder = builder.default_headers(server.trust.headers().clone());
+        }
         if let Some(found) = self.proxies.of(&server.address) {
             let mut proxy = reqwest::Proxy::all(found.to_string())
                 .map_err(|_| format!("the proxy {found} cannot be used"))?;

@@ -12,7 +12,7 @@ use super::client::Registries;
 use super::credentials::{Credential, matching};
 use super::errors;
 use super::manifest::{self, Content, Manifest};
-use super::mirrors::{Place, Rule, TrustText, places};
+use super::mirrors::{Place, Places, Rule, TrustText, places};
 use super::once::Once;
 use super::push::push;
 use super::question::{Answer, Kind, MANIFESTS};
@@ -103,9 +103,13 @@ impl Walk<'_> {
             }
         };
         image.name = reference.to_string();
-        let (places, skipped) = places(self.rules, &reference, self.in_clear);
+        let Places {
+            all,
+            skipped,
+            each_content,
+        } = places(self.rules, &reference, self.in_clear);
         image.notes = skipped;
-        if places.is_empty() {
+        if all.is_empty() {
             image.failure = Some(Failure {
                 message: format!(
                     "no mirror of {} answers for it, and the registry itself is not to be asked",
@@ -117,7 +121,7 @@ impl Walk<'_> {
             });
             return image;
         }
-        for place in &places {
+        for place in &all {
             let found = match self.repository(place, &reference, asked) {
                 Ok(repository) => {
                     image.server.clone_from(&place.address);
@@ -132,7 +136,21 @@ impl Walk<'_> {
                     image.media_type.clone_from(&manifest.media_type);
                     image.notes.extend(manifest.notes.iter().cloned());
                     image.failure = None;
-                    self.content(&repository, &manifest, &mut image).await;
+                    let by_digest = ImageReference {
+                        digest: Some(manifest.digest.clone()),
+                        ..reference.clone()
+                    };
+                    let further = places(self.rules, &by_digest, self.in_clear).all;
+                    let further: Vec<&Place> = further
+                        .iter()
+                        .filter(|it| each_content && it.address != place.address)
+                        .collect();
+                    let further = further
+                        .into_iter()
+                        .filter_map(|place| self.repository(place, &reference, asked).ok());
+                    let sources: Vec<Repository<'_>> =
+                        [repository].into_iter().chain(further).collect();
+                    self.content(&sources, &manifest, &mut image).await;
                     return image;
                 }
                 Err(failure) => {
@@ -154,7 +172,7 @@ impl Walk<'_> {
         let clear = [reference.registry.clone()];
         let mut first = None;
         for in_clear in [&[][..], &clear[..]] {
-            let (places, _) = places(&[], &reference, in_clear);
+            let places = places(&[], &reference, in_clear).all;
             for place in &places {
                 let repository = self.repository(place, &reference, asked)?;
                 match self.manifest(&repository, reference.reference()).await {
@@ -179,7 +197,7 @@ impl Walk<'_> {
             ..Failure::default()
         })?;
         // Nobody pushes to a mirror.
-        let (places, _) = places(&[], &reference, self.in_clear);
+        let places = places(&[], &reference, self.in_clear).all;
         for place in &places {
             let repository = self.repository(place, &reference, asked)?;
             push(&repository, told).await?;
@@ -188,12 +206,12 @@ impl Walk<'_> {
     }
 
     /// A place with whatever proves that we may ask there.
-    fn repository(
-        &self,
-        place: &Place,
+    fn repository<'s>(
+        &'s self,
+        place: &'s Place,
         image: &ImageReference,
         asked: &Asked,
-    ) -> Result<Repository<'_>, Failure> {
+    ) -> Result<Repository<'s>, Failure> {
         let wrong = |text: String| Failure {
             message: text,
             ..Failure::default()
@@ -229,6 +247,9 @@ impl Walk<'_> {
         if credentials.is_empty() && place.as_registry {
             credentials = matching(own, image);
         }
+        if credentials.is_empty() {
+            credentials.extend(&place.login);
+        }
         Ok(Repository {
             registries: self.registries,
             server: self.registries.server(&address, role, &trust),
@@ -248,9 +269,11 @@ impl Walk<'_> {
             return Ok(Arc::clone(&self.trust));
         }
         let mut trusts = locked(&self.trusts);
-        let made = trusts
-            .entry(text.clone())
-            .or_insert_with(|| Trust::new(&text.roots, "", "", !text.skip_verify).map(Arc::new));
+        let made = trusts.entry(text.clone()).or_insert_with(|| {
+            let (certificate, key) = (&text.client_certificate, &text.client_key.0);
+            let trust = Trust::new(&text.roots, certificate, key, !text.skip_verify)?;
+            Ok(Arc::new(trust.sending(&text.headers)?))
+        });
         made.clone()
     }
 
@@ -383,14 +406,16 @@ impl Walk<'_> {
             .await
     }
 
-    async fn content(&self, repository: &Repository<'_>, manifest: &Manifest, image: &mut Image) {
+    async fn content(&self, sources: &[Repository<'_>], manifest: &Manifest, image: &mut Image) {
         let mut failures = Vec::new();
+        let mut elsewhere = Vec::new();
         match &manifest.content {
             Content::Image(blobs) => {
-                let walked = self.layers(repository, blobs).await;
+                let walked = self.layers(sources, blobs).await;
                 image.blobs = walked.blobs;
                 image.bytes = walked.bytes;
                 failures.extend(walked.failures.iter().cloned());
+                elsewhere.extend(walked.elsewhere);
                 image.platforms.push(Platform {
                     platform: walked.platform,
                     digest: manifest.digest.clone(),
@@ -399,11 +424,12 @@ impl Walk<'_> {
                 });
             }
             Content::Index(children) => {
-                let walked = self.children(repository, children, 1).await;
+                let walked = self.children(sources, children, 1).await;
                 for (platform, found) in walked {
                     image.blobs += found.blobs;
                     image.bytes += found.bytes;
                     failures.extend(found.failures);
+                    elsewhere.extend(found.elsewhere);
                     image.platforms.push(platform);
                 }
             }
@@ -411,5 +437,10 @@ impl Walk<'_> {
         let mut failures = failures.into_iter();
         image.failure = failures.next();
         image.also = failures.take(ALSO).collect();
+        elsewhere.sort();
+        elsewhere.dedup();
+        image.elsewhere = elsewhere.len() as u64;
+        elsewhere.truncate(ALSO);
+        image.from_others = elsewhere;
     }
 }

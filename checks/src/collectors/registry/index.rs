@@ -6,7 +6,7 @@ use futures::future::{BoxFuture, join_all};
 use http::Method;
 
 use super::image::Walk;
-use super::layers::Walked;
+use super::layers::{Walked, from_each};
 use super::manifest::{Child, Content, is_wanted};
 use super::question::{Kind, MANIFESTS};
 use super::repository::{Repository, Wanted};
@@ -18,14 +18,14 @@ impl Walk<'_> {
     /// The platforms of an index, those of indexes within it too.
     pub(super) fn children<'a>(
         &'a self,
-        repository: &'a Repository<'_>,
+        sources: &'a [Repository<'_>],
         children: &'a [Child],
         depth: usize,
     ) -> BoxFuture<'a, Vec<(Platform, Walked)>> {
         async move {
             let all = children
                 .iter()
-                .map(|child| self.child(repository, child, depth));
+                .map(|child| self.child(sources, child, depth));
             join_all(all).await.into_iter().flatten().collect()
         }
         .boxed()
@@ -33,7 +33,7 @@ impl Walk<'_> {
 
     async fn child(
         &self,
-        repository: &Repository<'_>,
+        sources: &[Repository<'_>],
         child: &Child,
         depth: usize,
     ) -> Vec<(Platform, Walked)> {
@@ -41,6 +41,10 @@ impl Walk<'_> {
             platform: child.platform.clone(),
             digest: child.digest.clone(),
             ..Platform::default()
+        };
+        // There is always the one that has the index.
+        let Some(repository) = sources.first() else {
+            return Vec::new();
         };
         if !is_wanted(&child.platform, self.platforms) {
             // Nobody here pulls it: that it is there is all there is to say.
@@ -70,7 +74,9 @@ impl Walk<'_> {
                 ..failure
             }
         };
-        let manifest = match self.manifest(repository, &child.digest).await {
+        let ask = |source| self.manifest(source, &child.digest);
+        let (manifest, elsewhere) = from_each(sources, &child.digest, ask).await;
+        let manifest = match manifest {
             Ok(manifest) => manifest,
             Err(failure) => {
                 let failure = missing(failure);
@@ -84,7 +90,8 @@ impl Walk<'_> {
         };
         match &manifest.content {
             Content::Image(blobs) => {
-                let walked = self.layers(repository, blobs).await;
+                let mut walked = self.layers(sources, blobs).await;
+                walked.elsewhere.extend(elsewhere);
                 platform.failure = walked.failures.first().cloned();
                 if platform.platform.is_empty() {
                     platform.platform.clone_from(&walked.platform);
@@ -92,7 +99,7 @@ impl Walk<'_> {
                 vec![(platform, walked)]
             }
             Content::Index(inner) if depth < DEPTH => {
-                self.children(repository, inner, depth + 1).await
+                self.children(sources, inner, depth + 1).await
             }
             Content::Index(_) => {
                 let failure = repository.server.failure(

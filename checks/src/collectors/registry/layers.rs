@@ -1,26 +1,31 @@
 //! The layers and the configuration of an image, each asked for once.
 
-use bundle::collected::registry::{Failure, Reason, Stage};
+use bundle::collected::registry::{Elsewhere, Failure, Reason, Stage};
 use futures::future::join_all;
 use http::Method;
 
 use super::errors;
 use super::image::Walk;
+use super::link::shown;
 use super::manifest::{self, Blob};
 use super::question::{Answer, Kind};
 use super::repository::{Repository, Wanted};
 
 impl Walk<'_> {
-    pub(super) async fn layers(&self, repository: &Repository<'_>, blobs: &[Blob]) -> Walked {
+    /// `sources` begin with the one that has the manifest.
+    pub(super) async fn layers(&self, sources: &[Repository<'_>], blobs: &[Blob]) -> Walked {
         let mut walked = Walked::default();
-        let all = blobs.iter().map(|blob| async move {
-            if blob.is_config {
-                self.config(repository, blob).await
-            } else {
-                self.blob(repository, blob).await.map(|()| String::new())
-            }
+        let all = blobs.iter().map(|blob| {
+            from_each(sources, &blob.digest, move |repository| async move {
+                if blob.is_config {
+                    self.config(repository, blob).await
+                } else {
+                    self.blob(repository, blob).await.map(|()| String::new())
+                }
+            })
         });
-        for (blob, found) in blobs.iter().zip(join_all(all).await) {
+        for (blob, (found, elsewhere)) in blobs.iter().zip(join_all(all).await) {
+            walked.elsewhere.extend(elsewhere);
             walked.blobs += 1;
             walked.bytes = walked.bytes.saturating_add(blob.size);
             match found {
@@ -128,6 +133,35 @@ impl Walk<'_> {
     }
 }
 
+/// Asks one source after the other for a content, and says where else it was had. containerd does so for each manifest and
+/// layer (`core/remotes/docker/fetcher.go`); where nobody has it, what the first said counts.
+pub(super) async fn from_each<'r, 'w: 'r, T, F>(
+    sources: &'r [Repository<'w>],
+    digest: &str,
+    ask: impl Fn(&'r Repository<'w>) -> F,
+) -> (Result<T, Failure>, Option<Elsewhere>)
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    let mut first = None;
+    for source in sources {
+        match ask(source).await {
+            Ok(found) => {
+                let elsewhere = first.map(|failure| Elsewhere {
+                    digest: digest.to_owned(),
+                    server: shown(&source.server.address),
+                    failure,
+                });
+                return (Ok(found), elsewhere);
+            }
+            Err(failure) => {
+                first.get_or_insert(failure);
+            }
+        }
+    }
+    (Err(first.unwrap_or_default()), None)
+}
+
 fn no_blob(repository: &Repository<'_>, blob: &Blob, answer: &Answer) -> Failure {
     let reason = match answer.status {
         404 | 410 => Reason::BlobMissing,
@@ -161,4 +195,6 @@ pub(super) struct Walked {
     pub(super) blobs: u64,
     pub(super) bytes: u64,
     pub(super) failures: Vec<Failure>,
+    /// Contents that the source of the manifest did not have.
+    pub(super) elsewhere: Vec<Elsewhere>,
 }

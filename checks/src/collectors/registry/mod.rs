@@ -76,8 +76,9 @@ Images are those of the spec, of `imageFiles` (one a line) and of `workloads`, t
 kubelet does. What plug-ins on nodes give (credential providers) cannot be seen. Platforms are those of the
 cluster's nodes, or `platforms`; layers of others are not asked for.
 
-Mirrors: OpenShift's sets, `mirrors.given`, `mirrors.folders` with containerd's `hosts.toml`, and with `thisMachine` what this machine has for containerd (`hosts.toml`), CRI-O
-(`registries.conf`), K3s and RKE2. Proxies are those of this process' environment, or `proxy`; none is used for this machine
+Mirrors: OpenShift's sets, `mirrors.given`, `mirrors.folders` with containerd's `hosts.toml`, and with `thisMachine` what this
+machine has for containerd (`hosts.toml`, `config.toml`), CRI-O (`registries.conf`), K3s and RKE2 (`registries.yaml`). What a mirror
+of containerd's lacks of an image is asked of the next host, and told. Proxies are those of this process' environment, or `proxy`; none is used for this machine
 itself. Authorities are the system's (`SSL_CERT_FILE`) and `tls`. No credential follows a redirect to another
 server.
 

@@ -13,7 +13,7 @@ use syntax::image_reference::ImageReference;
 
 use super::credentials::Credential;
 use super::image::Asked;
-use super::mirrors::{Places, Rule, of_cluster, of_machine};
+use super::mirrors::{Hidden, Rule, Sources, Stand, of_cluster, of_machine};
 use super::{Registry, TlsConfig};
 use crate::cluster::segment;
 use crate::collector::{CollectError, Context, Permission};
@@ -60,6 +60,27 @@ pub(super) struct Resolved {
     pub(super) client_certificate: String,
     pub(super) client_key: String,
     pub(super) unread: Vec<Unread>,
+}
+
+impl Resolved {
+    fn stands(&self) -> impl Iterator<Item = &Stand> {
+        let rules = self.rules.iter();
+        rules.flat_map(|rule| rule.mirrors.iter().chain(&rule.fallback))
+    }
+
+    /// As whom mirrors are asked by the node's own configuration, each once.
+    pub(super) fn logins(&self) -> impl Iterator<Item = &Credential> {
+        let mut seen = BTreeSet::new();
+        self.stands()
+            .filter_map(|stand| stand.login.as_ref())
+            .filter(move |it| seen.insert((&it.source, &it.written)))
+    }
+
+    /// What is sent to mirrors in headers.
+    pub(super) fn headers(&self) -> impl Iterator<Item = &str> {
+        let headers = self.stands().flat_map(|stand| &stand.trust.headers);
+        headers.map(|(_, Hidden(value))| value.as_str())
+    }
 }
 
 /// It may hold credentials.
@@ -384,7 +405,7 @@ impl Resolving<'_> {
                 .filter_map(|image| ImageReference::parse_written(image).ok());
             let registries: BTreeSet<String> = parsed.map(|it| it.registry).collect();
             let host = &self.context.host;
-            let places = Places {
+            let places = Sources {
                 folders: &config.mirrors.folders,
                 this_machine: config.mirrors.this_machine,
             };

@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use bundle::collected::registry::{Reason, Tls as Facts};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -16,6 +17,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName}
 use tokio_rustls::rustls::{AlertDescription, CertificateError, ClientConfig, Error};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::mirrors::Hidden;
 use crate::certificate::{certificates, names, system_roots, time};
 use crate::web_verifier::{Belief, WebVerifier};
 
@@ -26,6 +28,8 @@ pub(in crate::collectors) struct Trust {
     given: Vec<CertificateDer<'static>>,
     belief: Belief,
     client: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    /// What is sent with every request.
+    headers: HeaderMap,
 }
 
 impl Trust {
@@ -64,7 +68,24 @@ impl Trust {
             given,
             belief,
             client,
+            headers: HeaderMap::new(),
         })
+    }
+
+    /// With headers that are sent with every request. They may prove something: an error names the header alone.
+    pub(super) fn sending(mut self, headers: &[(String, Hidden)]) -> Result<Self, String> {
+        for (name, Hidden(value)) in headers {
+            let wrong = || format!("the header {name:?} cannot be sent");
+            let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
+            let mut value = HeaderValue::from_str(value).map_err(|_| wrong())?;
+            value.set_sensitive(true);
+            self.headers.append(key, value);
+        }
+        Ok(self)
+    }
+
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.headers
     }
 
     /// What the client that makes requests is to do.

@@ -14,7 +14,8 @@ pub(super) fn told(
     context: &Context,
     outcomes: &BTreeMap<(String, String), bool>,
 ) -> Vec<Told> {
-    let known = resolved.credentials.iter().map(|credential| {
+    let known = resolved.credentials.iter().chain(resolved.logins());
+    let known = known.map(|credential| {
         let secret = match credential.identity_token.as_str() {
             "" => &credential.password,
             token => token,
@@ -46,7 +47,9 @@ pub(super) fn hide(found: &mut Reachability, resolved: &Resolved) {
     let secrets: Vec<&str> = resolved
         .credentials
         .iter()
+        .chain(resolved.logins())
         .flat_map(|it| [it.password.as_str(), it.identity_token.as_str()])
+        .chain(resolved.headers())
         .filter(|secret| secret.len() > 3)
         .collect();
     let clean = |text: &mut String| {

@@ -3,15 +3,19 @@
 //! `parse.rs` reads the forms that there are into [`Rule`]s, `read.rs` finds them on this machine and in the cluster;
 //! here a rule is applied to an image.
 
+mod containerd;
 mod parse;
 mod read;
 
 use bundle::collected::registry::Mirror;
 use serde::{Deserialize, Serialize};
+use syntax::go_regex::GoRegex;
 use syntax::image_reference::{ImageReference, server};
 
+use super::credentials::Credential;
+
 pub(super) use parse::Given;
-pub(super) use read::{Places, of_cluster, of_machine};
+pub(super) use read::{Sources, of_cluster, of_machine};
 
 /// What stands in for a registry or a part of one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +31,9 @@ pub(super) struct Rule {
     pub(super) fallback: Option<Stand>,
     /// Whether the registry itself is not asked at all.
     pub(super) never_source: bool,
+    /// Whether each manifest and layer is asked for at one host after the other, as containerd does; others take all of an
+    /// image from the host that has its manifest.
+    pub(super) each_content: bool,
     /// What is wrong with it.
     pub(super) problem: String,
 }
@@ -53,12 +60,27 @@ pub(super) struct Stand {
     pub(super) names_registry: bool,
     /// Whether it is given the image's own credentials, as containerd does.
     pub(super) as_registry: bool,
+    /// What becomes of a repository's name: an expression of Go's syntax, and what takes the place of what it matches.
+    pub(super) rewrites: Vec<(String, String)>,
+    /// As whom it is asked where no pull secret is for it.
+    pub(super) login: Option<Credential>,
     /// Trust.
     #[serde(flatten)]
     pub(super) trust: TrustText,
 }
 
-/// Certificates and the like in PEM.
+/// What may not be shown.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Hidden(pub(super) String);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("…")
+    }
+}
+
+/// Certificates and the like in PEM, and headers that are sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct TrustText {
@@ -66,6 +88,11 @@ pub(super) struct TrustText {
     /// Files, until they are read.
     pub(super) files: Vec<String>,
     pub(super) roots: String,
+    /// The client's certificate and its key, or one file with both, until they are read.
+    pub(super) client_files: Vec<String>,
+    pub(super) client_certificate: String,
+    pub(super) client_key: Hidden,
+    pub(super) headers: Vec<(String, Hidden)>,
 }
 
 /// Where an image is asked for.
@@ -79,15 +106,23 @@ pub(super) struct Place {
     pub(super) stands_for: Option<String>,
     pub(super) names_registry: bool,
     pub(super) as_registry: bool,
+    pub(super) login: Option<Credential>,
     pub(super) trust: TrustText,
 }
 
-/// The places where an image is asked for, in their order, and mirrors that do not answer for its kind of reference.
-pub(super) fn places(
-    rules: &[Rule],
-    image: &ImageReference,
-    in_clear: &[String],
-) -> (Vec<Place>, Vec<String>) {
+/// Where an image is asked for, and how.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Places {
+    /// In their order.
+    pub(super) all: Vec<Place>,
+    /// Mirrors that do not answer for its kind of reference.
+    pub(super) skipped: Vec<String>,
+    /// Whether what one place lacks is asked of the others.
+    pub(super) each_content: bool,
+}
+
+/// The places where an image is asked for.
+pub(super) fn places(rules: &[Rule], image: &ImageReference, in_clear: &[String]) -> Places {
     let by_digest = image.digest.is_some();
     let mut found: Vec<(usize, &Rule)> = rules
         .iter()
@@ -119,7 +154,9 @@ pub(super) fn places(
         fallback = fallback.or(rule.fallback.as_ref().map(|stand| (stand, *rule)));
     }
     if let Some((stand, rule)) = fallback {
-        places.extend(place(stand, rule, image));
+        if by_digest && stand.digests || !by_digest && stand.tags {
+            places.extend(place(stand, rule, image));
+        }
     } else if !never_source {
         let scheme = if in_clear.contains(&image.registry) {
             "http"
@@ -133,15 +170,20 @@ pub(super) fn places(
             stands_for: None,
             names_registry: false,
             as_registry: true,
+            login: None,
             trust: TrustText::default(),
         });
     }
-    (places, skipped)
+    Places {
+        each_content: found.iter().any(|(_, rule)| rule.each_content),
+        all: places,
+        skipped,
+    }
 }
 
 fn place(stand: &Stand, rule: &Rule, image: &ImageReference) -> Option<Place> {
     let repository = match &stand.path {
-        None => image.repository.clone(),
+        None => rewritten(stand, &image.repository),
         Some(path) => {
             // What of the name the prefix does not cover comes after the mirror's own path.
             let (_, prefix_path) = rule.prefix.split_once('/').unwrap_or((&rule.prefix, ""));
@@ -163,8 +205,25 @@ fn place(stand: &Stand, rule: &Rule, image: &ImageReference) -> Option<Place> {
         stands_for: (!is_registry).then(|| image.registry.clone()),
         names_registry: stand.names_registry && !is_registry,
         as_registry: stand.as_registry || is_registry,
+        login: stand.login.clone(),
         trust: stand.trust.clone(),
     })
+}
+
+/// The repository by the first rewrite that changes it, as K3s has it. What is no repository any more stays as it was.
+fn rewritten(stand: &Stand, repository: &str) -> String {
+    let rewritten = stand.rewrites.iter().find_map(|(pattern, replacement)| {
+        let expression = GoRegex::new(pattern).ok()?;
+        let text = expression.replace_all(repository.as_bytes(), replacement.as_bytes());
+        let text = String::from_utf8(text.into_owned()).ok()?;
+        (text != repository && is_repository(&text)).then_some(text)
+    });
+    rewritten.unwrap_or_else(|| repository.to_owned())
+}
+
+fn is_repository(text: &str) -> bool {
+    ImageReference::parse(&format!("registry.invalid/{text}"))
+        .is_ok_and(|it| it.repository == text && it.digest.is_none())
 }
 
 /// How much of an image's name a prefix covers; `None` where it is for others.

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use bundle::collected::registry::Unread;
 
+use super::containerd;
 use super::parse::{self, LONGEST, OPENSHIFT};
-use super::{Rule, Stand};
+use super::{Hidden, Rule, Stand};
 use crate::cluster::Cluster;
 use crate::collector::CollectError;
 use crate::host::{Host, HostError};
@@ -36,7 +37,7 @@ const K3S: [&str; 2] = [
 
 /// Where to look.
 #[derive(Clone, Copy)]
-pub(in crate::collectors::registry) struct Places<'a> {
+pub(in crate::collectors::registry) struct Sources<'a> {
     /// Folders of containerd's hosts, before all else.
     pub(in crate::collectors::registry) folders: &'a [String],
     /// Whether the places of programs are looked at.
@@ -46,7 +47,7 @@ pub(in crate::collectors::registry) struct Places<'a> {
 /// The rules of this machine for registries. What is not there is no problem, what cannot be read is told.
 pub(in crate::collectors::registry) async fn of_machine(
     host: &Host,
-    places: Places<'_>,
+    places: Sources<'_>,
     registries: &BTreeSet<String>,
     unread: &mut Vec<Unread>,
 ) -> Vec<Rule> {
@@ -82,17 +83,12 @@ impl Machine<'_> {
         for (config, default) in CONTAINERD {
             let mut folders = vec![default.to_owned()];
             if let Some(text) = self.text(config).await {
-                match parse::containerd_config(&text) {
-                    Ok((given, old)) => {
-                        if old {
-                            self.tell(
-                                config,
-                                "its mirrors of the old form (registry.mirrors) are not read",
-                            );
+                match containerd::config_toml(config, &text) {
+                    Ok(found) => {
+                        if !found.folders.is_empty() || !found.rules.is_empty() {
+                            folders = found.folders;
                         }
-                        if !given.is_empty() {
-                            folders = given;
-                        }
+                        self.rules.extend(found.rules);
                     }
                     Err(problem) => self.tell(config, &problem),
                 }
@@ -106,7 +102,7 @@ impl Machine<'_> {
         self.registries_conf().await;
         for file in K3S {
             if let Some(text) = self.text(file).await {
-                let rules = parse::k3s_registries(file, &text);
+                let rules = containerd::registries_yaml(file, &text);
                 self.rules.extend(rules);
             }
         }
@@ -152,7 +148,7 @@ impl Machine<'_> {
             let file = format!("{own}/hosts.toml");
             if let Some(text) = self.text(&file).await {
                 self.rules
-                    .push(parse::hosts_toml(&file, registry, &own, &text));
+                    .push(containerd::hosts_toml(&file, registry, &own, &text));
                 return;
             }
             // The old form: certificates alone.
@@ -162,8 +158,13 @@ impl Machine<'_> {
                 .filter(|name| has_extension(name, "crt"))
                 .map(|name| format!("{own}/{name}"))
                 .collect();
-            if !roots.is_empty() {
-                let mut rule = parse::hosts_toml(
+            let client = files.iter().find_map(|name| {
+                let key = format!("{}.key", name.strip_suffix(".cert")?);
+                let pair = [name, &key].map(|name| format!("{own}/{name}"));
+                files.contains(&key).then(|| pair.to_vec())
+            });
+            if !roots.is_empty() || client.is_some() {
+                let mut rule = containerd::hosts_toml(
                     &own,
                     registry,
                     &own,
@@ -171,6 +172,7 @@ impl Machine<'_> {
                 );
                 if let Some(Stand { trust, .. }) = &mut rule.fallback {
                     trust.files = roots;
+                    trust.client_files = client.unwrap_or_default();
                 }
                 self.rules.push(rule);
                 return;
@@ -202,21 +204,37 @@ impl Machine<'_> {
     }
 }
 
-/// The authorities that a rule names by file.
+/// The authorities, and the client's certificates and keys, that a rule names by file.
 async fn read_trust(host: &Host, rule: &mut Rule) {
     let stands = rule.mirrors.iter_mut().chain(rule.fallback.as_mut());
     let mut problem = None;
-    for stand in stands {
-        for file in std::mem::take(&mut stand.trust.files) {
+    for Stand { trust, .. } in stands {
+        for file in std::mem::take(&mut trust.files) {
             match host.file(&file, LONGEST).await {
                 Ok(bytes) => {
-                    stand.trust.roots.push_str(&String::from_utf8_lossy(&bytes));
-                    stand.trust.roots.push('\n');
+                    trust.roots.push_str(&String::from_utf8_lossy(&bytes));
+                    trust.roots.push('\n');
                 }
                 Err(error) => {
                     problem.get_or_insert(format!("the authority's file is not there: {error}"));
                 }
             }
+        }
+        let mut texts = Vec::new();
+        for file in std::mem::take(&mut trust.client_files) {
+            match host.file(&file, LONGEST).await {
+                Ok(bytes) => texts.push(String::from_utf8_lossy(&bytes).into_owned()),
+                Err(error) => {
+                    problem.get_or_insert(format!(
+                        "the client's certificate or key is not there: {error}"
+                    ));
+                }
+            }
+        }
+        // One file may hold both.
+        if let Some(certificate) = texts.first() {
+            trust.client_key = Hidden(texts.get(1).unwrap_or(certificate).clone());
+            trust.client_certificate.clone_from(certificate);
         }
     }
     if let Some(problem) = problem {

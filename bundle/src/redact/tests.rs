@@ -569,7 +569,14 @@ fn hostile_text() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|text| text.as_bytes().to_vec()),
         prop::collection::vec(any::<u8>(), 0..4),
     ];
-    prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+    prop::collection::vec(piece, 0..40).prop_map(|pieces| {
+        let mut text = pieces.concat();
+        // Not UTF-16, of which half a character cannot be redacted.
+        if text.starts_with(b"\xfe\xff") || text.starts_with(b"\xff\xfe") {
+            text.insert(0, b' ');
+        }
+        text
+    })
 }
 
 proptest! {
@@ -607,8 +614,14 @@ proptest! {
         let (once, _) = redact_in_steps(&STANDARD, path, &input, usize::MAX).expect("redacts");
         let (twice, _) = redact_in_steps(&STANDARD, path, &once, usize::MAX).expect("redacts");
         let lines = |text: &[u8]| text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect::<Vec<_>>();
-        for (once, twice) in lines(&once).iter().zip(lines(&twice)) {
-            prop_assert!(*once == twice || memchr::memmem::find(once, MASK.as_bytes()).is_some());
+        for (first, second) in lines(&once).iter().zip(lines(&twice)) {
+            prop_assert!(
+                *first == second || memchr::memmem::find(first, MASK.as_bytes()).is_some(),
+                "{:?}\nonce:  {:?}\ntwice: {:?}",
+                String::from_utf8_lossy(&input),
+                String::from_utf8_lossy(&once),
+                String::from_utf8_lossy(&twice)
+            );
         }
     }
 
@@ -626,19 +639,22 @@ proptest! {
     }
 }
 
+/// Lines of something else that look like YAML with a quote that is left open: what they are does not change when a part of
+/// them is masked.
 #[test]
-fn zz() {
+fn pairs_before_a_colon_are_no_keys() {
     for text in [
         "secret_access_key\"value\": \"secret_access_key\r\n\",\npassword=",
-        "secret_access_key\"value\": \"secret_access_key\\r\\n\",\npassword=",
+        "userpassword=\"name\": \"http://\r\npassword=",
+        "secret_access_key  #-----BEGIN RSA PRIVATE KEY-----key: http://\"name\": \"a\n\"",
     ] {
         let (once, _) =
             redact_in_steps(&STANDARD, "a/b", text.as_bytes(), usize::MAX).expect("redacts");
         let (twice, _) = redact_in_steps(&STANDARD, "a/b", &once, usize::MAX).expect("redacts");
-        println!(
-            "IN    {text:?}\nONCE  {:?}\nTWICE {:?}",
+        assert_eq!(
+            String::from_utf8_lossy(&twice),
             String::from_utf8_lossy(&once),
-            String::from_utf8_lossy(&twice)
+            "{text:?}"
         );
     }
 }

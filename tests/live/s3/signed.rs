@@ -89,7 +89,7 @@ pub(super) fn ask(
         .strftime("%Y%m%dT%H%M%SZ")
         .to_string();
     let scope = format!("{}/{REGION}/{service}/aws4_request", &stamp[..8]);
-    let digest = hex(&Sha256::digest(body));
+    let digest = hex::encode(Sha256::digest(body));
     let host = format!("127.0.0.1:{port}");
     let mut all: Vec<(&str, &str)> = headers.to_vec();
     all.extend([
@@ -106,7 +106,7 @@ pub(super) fn ask(
     let canonical = format!("{method}\n{path}\n{query}\n{lines}\n{names}\n{digest}");
     let text = format!(
         "AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{}",
-        hex(&Sha256::digest(canonical))
+        hex::encode(Sha256::digest(canonical))
     );
     let key = [&stamp[..8], REGION, service, "aws4_request", &text]
         .iter()
@@ -115,7 +115,7 @@ pub(super) fn ask(
         });
     let authorization = format!(
         "AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/{scope}, SignedHeaders={names}, Signature={}",
-        hex(&key)
+        hex::encode(&key)
     );
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the server takes connections");
     let target = match query {
@@ -159,12 +159,4 @@ fn hmac<D: Digest>(block: usize, key: &[u8], text: &[u8]) -> Vec<u8> {
     };
     let inner = D::digest([pad(0x36), text.to_vec()].concat());
     D::digest([pad(0x5c), inner.to_vec()].concat()).to_vec()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -226,12 +226,16 @@ impl Text {
             key,
             b"kind" | b"data" | b"stringData" | b"type" | b"name" | b"key" | b"value"
         );
-        let class = (bits & NAMES != 0).then(|| names::class(key)).flatten();
+        // What holds an equals sign, quotes or a comment is no key but a pair on a line of something else.
+        let is_key = !key.iter().any(|byte| b"=\"'#".contains(byte));
+        let class = (is_key && bits & NAMES != 0)
+            .then(|| names::class(key))
+            .flatten();
         if let Some(class) = class
             && class != Class::MaybeKey
             && self.open.is_none()
         {
-            self.open_named(yaml, class, value);
+            self.open_named(yaml, class, value, base, found);
         }
         if interesting {
             let plain = unquoted(value);
@@ -306,7 +310,7 @@ impl Text {
                     (Name::Promises(class), edit) => {
                         found.extend(edit.filter(|_| values::is_secret(class, plain)));
                         if class != Class::MaybeKey {
-                            self.open_named(yaml, class, value);
+                            self.open_named(yaml, class, value, base, found);
                         }
                     }
                     (Name::Unknown, None) | (Name::Plain, _) => {}
@@ -340,7 +344,14 @@ impl Text {
     }
 
     /// A value with a secret's name may go on in the next lines.
-    fn open_named(&mut self, yaml: &Yaml<'_>, class: Class, value: &[u8]) {
+    fn open_named(
+        &mut self,
+        yaml: &Yaml<'_>,
+        class: Class,
+        value: &[u8],
+        base: usize,
+        found: &mut Vec<Edit>,
+    ) {
         let block = is_block(value);
         if block
             || (!value.is_empty()
@@ -348,6 +359,11 @@ impl Text {
                 && !values::is_prose(value))
         {
             self.open = open_value(yaml, value, Hidden::Yes);
+            // What its later lines are, the first is; and a quote must not be left open.
+            if self.open.as_ref().is_some_and(|open| open.quote.is_some()) {
+                let edit = yaml.mask(value, NAMED);
+                found.extend(edit.map(|edit| edit.shifted(base)));
+            }
         }
     }
 

@@ -596,7 +596,12 @@ proptest! {
     fn only_masks_differ(input in hostile_text(), path in prop::sample::select(vec!["a/b", "a.json", "a.yaml"])) {
         let (out, report) = redact_in_steps(&STANDARD, path, &input, usize::MAX).expect("redacts");
         let masks: u64 = report.masks.values().sum();
-        prop_assert!(out.len() as u64 <= input.len() as u64 + masks * (MASK.len() as u64 + 2));
+        prop_assert!(
+            out.len() as u64 <= input.len() as u64 + masks * (MASK.len() as u64 + 2),
+            "{:?}\n{:?}",
+            String::from_utf8_lossy(&input),
+            String::from_utf8_lossy(&out)
+        );
         prop_assert!(masks > 0 || out == input);
         let lines = |text: &[u8]| text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect::<Vec<_>>();
         let (before, after) = (lines(&input), lines(&out));

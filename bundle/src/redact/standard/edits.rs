@@ -83,8 +83,14 @@ pub(super) fn apply(
         out.extend_from_slice(&text[copied..range.start]);
         out.extend_from_slice(edit.with.as_bytes());
         copied = range.end;
-        if edit.with.contains(MASK) && !text[range].eq(edit.with.as_bytes()) {
-            counts.add(edit.rule, 1);
+        let masks = |text| memchr::memmem::find_iter(text, MASK).count();
+        let set = masks(edit.with.as_bytes());
+        if set > 0 && !text[range.clone()].eq(edit.with.as_bytes()) {
+            // One edit may put several masks in quotes; some of them may have been there.
+            counts.add(
+                edit.rule,
+                set.saturating_sub(masks(&text[range])).max(1) as u64,
+            );
         }
     }
     out.extend_from_slice(&text[copied..]);

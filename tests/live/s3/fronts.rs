@@ -85,6 +85,18 @@ fn what_stands_in_front_and_changes_requests_is_named() {
                 ..case("host-guessed", ports[1])
             },
             Case {
+                lines: format!("{writes}\npublicEndpoint: http://localhost:{minio}"),
+                message: "presigned address, delete",
+                ..case("public", minio)
+            },
+            Case {
+                lines: format!("{writes}\npublicEndpoint: http://localhost:{}", ports[1]),
+                verdict: "fail",
+                message: "a presigned address gives the object, and one for localhost, the name that others use, does not",
+                remedy: "Host",
+                ..case("public-host", minio)
+            },
+            Case {
                 verdict: "fail",
                 message: "seen as 127.0.0.1)",
                 remedy: "not $host, which has no port",

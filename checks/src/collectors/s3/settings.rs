@@ -81,6 +81,9 @@ pub(super) struct Wanted {
     /// The same object storage without the ingress or load balancer in front, `http://minio.minio.svc:9000`: where a
     /// signature is refused it is asked there, too.
     pub(super) direct_endpoint: String,
+    /// By what name others reach the same object storage, `https://s3.example.com`, where the application hands out presigned
+    /// addresses for it: with both consents to write, one is made for that name and used.
+    pub(super) public_endpoint: String,
     /// Whether it may write, if the operator allows it (`--allow-writes`), below `<prefix>/.preflight-<run id>/`.
     pub(super) writes: bool,
 }
@@ -153,6 +156,8 @@ pub(super) struct Settings {
     /// Without path.
     pub(super) endpoint: Url,
     pub(super) direct: Option<Url>,
+    /// The name that others use, and the proxy on the way there.
+    pub(super) public: Option<(Url, Option<Proxy>)>,
     pub(super) bucket: String,
     pub(super) region: String,
     pub(super) prefix: String,
@@ -265,16 +270,15 @@ impl Wanted {
             self.endpoint.clone()
         };
         let endpoint = address("endpoint", &text, &self.bucket_name, &mut oddities)?;
-        let direct = if self.direct_endpoint.is_empty() {
-            None
-        } else {
-            let text = &self.direct_endpoint;
-            Some(address(
-                "directEndpoint",
-                text,
-                &self.bucket_name,
-                &mut oddities,
-            )?)
+        let mut other = |field, text: &str| {
+            let named = (!text.is_empty()).then_some(text);
+            let address = named.map(|text| address(field, text, &self.bucket_name, &mut oddities));
+            address.transpose()
+        };
+        let direct = other("directEndpoint", &self.direct_endpoint)?;
+        let public = match other("publicEndpoint", &self.public_endpoint)? {
+            Some(public) => Some((public.clone(), proxy(&self.proxy, &public)?)),
+            None => None,
         };
         let host = endpoint.host_str().unwrap_or_default();
         let is_address = host
@@ -295,6 +299,7 @@ impl Wanted {
             proxy: proxy(&self.proxy, &endpoint)?,
             endpoint,
             direct,
+            public,
             bucket: self.bucket_name.clone(),
             region: region.to_owned(),
             prefix: self.prefix.trim_matches('/').to_owned(),

@@ -13,9 +13,8 @@ use http_body_util::Full;
 use super::besides::denied;
 use super::cleanup;
 use super::probe::{Checksums, Probe, Refused, other};
-use super::reach::passed;
-
-use super::settings::failure;
+use super::reach::{failed, passed};
+use super::settings::{Settings, failure};
 use super::signing::{Draft, Payload};
 use crate::collector::{Context, Output};
 
@@ -86,6 +85,9 @@ impl Probe {
                 _ => self.delete().await,
             };
             let step = match tried {
+                Ok(message) if link == Link::Presigned => {
+                    self.presigned_for_others(passed(link, message)).await
+                }
                 Ok(message) => passed(link, message),
                 Err(refused) => self.explained(link, refused).await,
             };
@@ -324,6 +326,41 @@ impl Probe {
     }
 
     async fn presigned(&self) -> Result<String, Refused> {
+        self.read_presigned("a presigned address").await?;
+        Ok("a presigned address gives the object".to_owned())
+    }
+
+    /// As [`Probe::presigned`], for the name that others use, where there is one.
+    async fn presigned_for_others(&self, step: Step) -> Step {
+        let Some((public, proxy)) = &self.settings.public else {
+            return step;
+        };
+        let what = format!(
+            "one for {}, the name that others use,",
+            public.host_str().unwrap_or_default()
+        );
+        let there = self.with(Settings {
+            endpoint: public.clone(),
+            proxy: proxy.clone(),
+            // What is explained there may be compared with what holds here.
+            direct: Some(self.settings.endpoint.clone()),
+            ..self.settings.clone()
+        });
+        let mut broken = match there {
+            Err(text) => failed(Link::Presigned, failure(Reason::BadSetting, text)),
+            Ok(there) => match there.read_presigned(&what).await {
+                Ok(()) => {
+                    let message = format!("{}, and so does {what}", step.message);
+                    return passed(Link::Presigned, message.trim_end_matches(','));
+                }
+                Err(refused) => there.explained(Link::Presigned, refused).await,
+            },
+        };
+        broken.message = format!("{}, and {what} does not: {}", step.message, broken.message);
+        broken
+    }
+
+    async fn read_presigned(&self, what: &str) -> Result<(), Refused> {
         let draft = Draft::get(&self.settings, &self.key("signed"), Vec::new());
         let exchange = self.ask(&draft, Way::V4Presigned).await.succeeded()?;
         let body = exchange
@@ -331,10 +368,10 @@ impl Probe {
             .map(|answer| answer.body)
             .unwrap_or_default();
         if body != content() {
-            let text = "a presigned address gives other bytes than were written";
+            let text = format!("{what} gives other bytes than were written");
             return Err(other(Reason::ContentChanged, text));
         }
-        Ok("a presigned address gives the object".to_owned())
+        Ok(())
     }
 
     async fn delete(&self) -> Result<String, Refused> {

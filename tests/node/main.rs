@@ -13,6 +13,7 @@ mod collect;
 mod exec;
 #[path = "../live/fixture.rs"]
 mod fixture;
+mod memory;
 #[path = "../live/postgres/server.rs"]
 mod postgres;
 mod registry;

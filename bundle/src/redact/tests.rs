@@ -644,6 +644,16 @@ proptest! {
     }
 }
 
+#[test]
+fn a_secret_behind_the_end_of_a_private_key_is_masked() {
+    let text = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEC\n-----END RSA PRIVATE KEY----- password=hunter2hunter2\n";
+    let (out, _) = redact_in_steps(&STANDARD, "a/b", text.as_bytes(), usize::MAX).expect("redacts");
+    assert_eq!(
+        String::from_utf8_lossy(&out),
+        "-----BEGIN RSA PRIVATE KEY-----\n***HIDDEN***\n-----END RSA PRIVATE KEY----- password=***HIDDEN***\n"
+    );
+}
+
 /// Lines of something else that look like YAML with a quote that is left open: what they are does not change when a part of
 /// them is masked.
 #[test]

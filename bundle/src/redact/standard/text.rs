@@ -143,7 +143,10 @@ impl Text {
             self.in_private_key = end.is_none() && looks_like_one;
             if end.is_some() || looks_like_one {
                 found.push(Edit::mask(base + body.start..base + body.end, PRIVATE_KEY));
-                return true;
+                // What stands behind the end of a key is a line like others.
+                if end.is_none() {
+                    return true;
+                }
             }
         }
         if let Some(begin) = memchr::memmem::rfind(line, BEGIN) {

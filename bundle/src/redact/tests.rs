@@ -591,13 +591,14 @@ proptest! {
     }
 
     /// Redaction does not add or remove lines; a line that holds no mask is byte-equal; and what comes out is longer
-    /// than what went in by the masks at most, each in quotes where a document needs them.
+    /// than what went in by the masks at most, each in quotes where a document needs them; quotes in documents in strings of
+    /// documents are escaped once more for each, five deep.
     #[test]
     fn only_masks_differ(input in hostile_text(), path in prop::sample::select(vec!["a/b", "a.json", "a.yaml"])) {
         let (out, report) = redact_in_steps(&STANDARD, path, &input, usize::MAX).expect("redacts");
         let masks: u64 = report.masks.values().sum();
         prop_assert!(
-            out.len() as u64 <= input.len() as u64 + masks * (MASK.len() as u64 + 2),
+            out.len() as u64 <= input.len() as u64 + masks * (MASK.len() as u64 + (2 << 5)),
             "{:?}\n{:?}",
             String::from_utf8_lossy(&input),
             String::from_utf8_lossy(&out)

@@ -16,7 +16,7 @@ use http::uri::{Authority, PathAndQuery, Uri};
 use http::{Method, request};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::api::{Body, BundleApi, failure};
 use crate::kubeconfig::Token;
@@ -201,19 +201,30 @@ fn whole(body: Body) -> HttpBody {
 
 type Chunks = Box<dyn Iterator<Item = Result<Bytes, ReadError>> + Send>;
 
-/// Reads chunk by chunk off the runtime's threads, each when the client has taken the one before.
+/// Reads off the runtime's threads, on one of its own: memory that another thread gives back is of use to the one that
+/// took it only. It is two chunks ahead of the client at most.
 fn chunk_stream(
     chunks: Chunks,
     permit: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Bytes, Box<dyn std::error::Error + Send + Sync>>> {
-    stream::unfold(Some((chunks, permit)), |state| async {
-        let (mut chunks, permit) = state?;
-        let reading = tokio::task::spawn_blocking(move || (chunks.next(), chunks));
-        match reading.await {
-            Ok((Some(Ok(chunk)), chunks)) => Some((Ok(chunk), Some((chunks, permit)))),
-            Ok((Some(Err(error)), _)) => Some((Err(error.into()), None)),
-            Ok((None, _)) => None,
-            Err(error) => Some((Err(error.into()), None)),
+    let (give, take) = mpsc::channel(1);
+    let reading = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        for chunk in chunks {
+            let is_last = chunk.is_err();
+            // Fails when the client has gone.
+            if give.blocking_send(chunk).is_err() || is_last {
+                return;
+            }
+        }
+    });
+    stream::unfold(Some((take, reading)), |state| async {
+        let (mut take, reading) = state?;
+        match take.recv().await {
+            Some(Ok(chunk)) => Some((Ok(chunk), Some((take, reading)))),
+            Some(Err(error)) => Some((Err(error.into()), None)),
+            // A part must not look like the whole.
+            None => reading.await.err().map(|error| (Err(error.into()), None)),
         }
     })
     .inspect(|chunk| {

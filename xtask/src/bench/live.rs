@@ -33,6 +33,15 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
+/// Measures the images of a registry on a rig without pods.
+pub(super) fn registry_alone(bench: &mut Bench) -> Result<()> {
+    let name = format!("bench-{}", std::process::id());
+    let rig = Rig::start(&name, false, Lifetime::WithCaller)?;
+    let measured = registry::run(bench, &rig.inside());
+    rig.stop()?;
+    measured
+}
+
 fn rows(bench: &mut Bench, rig: &Inside, pods: usize) -> Result<()> {
     let support_bundle = ("collect", include_str!("specs/support-bundle.yaml"));
     // Learns which pages there are. The server has just been filled: it still writes to etcd and fills its caches, and

@@ -49,6 +49,9 @@ pub(crate) struct BenchTask {
     /// Leave out the rows that need the rig
     #[arg(long)]
     offline: bool,
+    /// Only the row of the registry, printed and not written to the page
+    #[arg(long)]
+    registry: bool,
     /// Only write the logs and the cluster that are measured into this folder, for a profiler
     #[arg(long, value_name = "FOLDER")]
     inputs: Option<PathBuf>,
@@ -126,6 +129,9 @@ pub(crate) fn bench(task: &BenchTask) -> Result<()> {
         cluster_archive: None,
         rows: Vec::new(),
     };
+    if task.registry {
+        return live::registry_alone(&mut bench);
+    }
     redaction::run(&mut bench)?;
     offline::run(&mut bench)?;
     images::run(&mut bench, task.image_megabytes)?;

@@ -655,6 +655,23 @@ fn a_secret_behind_the_end_of_a_private_key_is_masked() {
     );
 }
 
+/// A mask that reaches beyond what YAML takes for a value is set all the same.
+#[test]
+fn blanks_and_comments_behind_a_value_save_no_secret() {
+    for text in [
+        "Set-Cookie: session=abcd1234efgh; ",
+        "Set-Cookie: session=abcd1234efgh; \t \n",
+        "Cookie: session=abcd1234 #efgh; \n",
+        "- Set-Cookie: session=abcd1234efgh \r\n",
+    ] {
+        let (out, report) =
+            redact_in_steps(&STANDARD, "a/b", text.as_bytes(), usize::MAX).expect("redacts");
+        let shown = String::from_utf8_lossy(&out);
+        assert!(!shown.contains("abcd1234"), "{shown:?}");
+        assert!(!report.masks.is_empty(), "{shown:?}");
+    }
+}
+
 /// Lines of something else that look like YAML with a quote that is left open: what they are does not change when a part of
 /// them is masked.
 #[test]

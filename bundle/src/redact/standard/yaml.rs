@@ -182,7 +182,10 @@ pub(super) fn quote_plain(line: &[u8], yaml: &Yaml<'_>, edits: &mut Vec<Edit>) {
         Some(_) => {}
     }
     let start = yaml.value.start;
-    let end = start + plain_end(value);
+    // A mask may reach beyond what YAML takes for the value: over the blanks behind it, into a comment.
+    let plain = start + plain_end(value);
+    let within = edits.iter().filter(|edit| edit.range.start < plain);
+    let end = within.fold(plain, |end, edit| end.max(edit.range.end));
     let begins = edits.iter().find(|edit| edit.range.start == start);
     let masked = match begins {
         Some(edit) => edit.with.starts_with(MASK),

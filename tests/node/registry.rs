@@ -12,11 +12,7 @@ fn images_are_looked_for_from_a_restricted_pod() {
     let mut servers = registries();
     let plain = servers.registry(2, "", "");
     Servers::push(plain, "team/app", "1", &[AMD64]);
-    let htpasswd = format!(
-        "auth: {{htpasswd: {{realm: test, path: {}}}}}\n",
-        servers.shown("htpasswd")
-    );
-    let locked = servers.registry(2, &htpasswd, "");
+    let locked = servers.registry_with_logins();
     let registry = format!("{NODE}:{locked}");
     let name = "node-registry";
     let cluster = Cluster::new(name);

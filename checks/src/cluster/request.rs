@@ -83,10 +83,10 @@ impl Tally {
         self.retries.load(Ordering::Relaxed)
     }
 
-    /// How long calls waited because the API server had too many, added up; several may have waited at once.
+    /// How many milliseconds calls waited because the API server had too many, added up; several may have waited at once.
     #[must_use]
-    pub fn throttled(&self) -> Duration {
-        Duration::from_millis(self.throttled_ms.load(Ordering::Relaxed))
+    pub fn throttled_ms(&self) -> u64 {
+        self.throttled_ms.load(Ordering::Relaxed)
     }
 
     pub(super) fn count_throttled(&self, waited: Duration) {

@@ -108,9 +108,7 @@ impl Job {
             files: written.files,
             requests: tally.map_or(0, Tally::requests),
             retries: tally.map_or(0, Tally::retries),
-            throttled_ms: tally.map_or(0, |tally| {
-                u64::try_from(tally.throttled().as_millis()).unwrap_or(u64::MAX)
-            }),
+            throttled_ms: tally.map_or(0, Tally::throttled_ms),
             gaps,
         }
     }

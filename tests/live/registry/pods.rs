@@ -11,11 +11,7 @@ fn the_images_of_pods_are_asked_for_with_their_own_secrets() {
     let mut servers = registries();
     let plain = servers.registry(2, "", "");
     Servers::push(plain, "team/app", "1", &[AMD64]);
-    let htpasswd = format!(
-        "auth: {{htpasswd: {{realm: test, path: {}}}}}\n",
-        servers.shown("htpasswd")
-    );
-    let locked = servers.registry(2, &htpasswd, "");
+    let locked = servers.registry_with_logins();
     let registry = format!("127.0.0.1:{locked}");
     pull_secret(&cluster, "alice", &registry, "alice", "alice-pw");
     for (name, secrets) in [("with", "[{name: alice}]"), ("without", "[]")] {

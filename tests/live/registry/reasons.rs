@@ -25,11 +25,7 @@ fn every_link_that_breaks_has_its_reason() {
     let expired = servers.registry(2, "", &servers.tls("expired"));
     let other = servers.registry(2, "", &servers.tls("other"));
     let own = servers.registry(2, "", &servers.tls("self"));
-    let htpasswd = format!(
-        "auth: {{htpasswd: {{realm: test, path: {}}}}}\n",
-        servers.shown("htpasswd")
-    );
-    let locked = servers.registry(2, &htpasswd, "");
+    let locked = servers.registry_with_logins();
     // Nothing listens there, nor will.
     let dead = 1;
     let elsewhere = format!(

@@ -54,6 +54,15 @@ http: {{addr: '0.0.0.0:{port}'{http}}}
         port
     }
 
+    /// A registry that asks for a login, of which `htpasswd` has alice's.
+    pub(crate) fn registry_with_logins(&mut self) -> u16 {
+        let settings = format!(
+            "auth: {{htpasswd: {{realm: test, path: {}}}}}\n",
+            self.shown("htpasswd")
+        );
+        self.registry(2, &settings, "")
+    }
+
     pub(crate) fn tls(&self, name: &str) -> String {
         format!(
             ", tls: {{certificate: {}, key: {}}}",

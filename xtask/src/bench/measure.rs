@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -72,6 +72,16 @@ pub(super) fn measure(
         rss: kibibytes * 1024.0 / 1e6,
         complete: done.status.code() != Some(5),
     })
+}
+
+/// A server that is measured or measured against; it ends with the value.
+pub(super) struct Running(pub(super) Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Processor seconds and largest resident set of a process that still runs, from `/proc`.

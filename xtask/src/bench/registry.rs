@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::live::run_spec;
+use super::measure::Running;
 use super::{Bench, Row};
 use crate::rig::{Inside, program};
 
@@ -23,16 +23,6 @@ const LAYERS: usize = 4;
 
 /// Inside the rig's network namespace nobody else listens.
 const PORT: u16 = 5000;
-
-/// A registry that ends with the value.
-struct Registry(Child);
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// Measures the walk to every image, from manifest to layers.
 pub(super) fn run(bench: &mut Bench, rig: &Inside) -> Result<()> {
@@ -50,7 +40,7 @@ pub(super) fn run(bench: &mut Bench, rig: &Inside) -> Result<()> {
     command
         .stdout(File::create(&log)?)
         .stderr(File::create(folder.join("errors"))?);
-    let _registry = Registry(command.spawn().context("failed to start the registry")?);
+    let _registry = Running(command.spawn().context("failed to start the registry")?);
     wait_until_it_listens(rig)?;
     let requests = || -> Result<usize> {
         let log = fs::read_to_string(&log)?;

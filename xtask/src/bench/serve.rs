@@ -3,13 +3,13 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::measure::{Usage, here, measure, so_far};
+use super::measure::{Running, Usage, here, measure, so_far};
 use super::objects::Size;
 use super::offline::megabytes;
 use super::{Bench, Row, bundle};
@@ -74,7 +74,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let started = Instant::now();
     let server = Server::start(bench, &archive)?;
     let wall = started.elapsed().as_secs_f64();
-    let (cpu, rss) = so_far(server.process.id())?;
+    let (cpu, rss) = so_far(server.process.0.id())?;
     bench.row(Row {
         what: "server, ready",
         input: input.clone(),
@@ -89,11 +89,11 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         budget: "≤ 100 ms; ≥ 20 × peer",
     });
     for (what, path, parallel, budget) in QUESTIONS {
-        let (before, _) = so_far(server.process.id())?;
+        let (before, _) = so_far(server.process.0.id())?;
         let started = Instant::now();
         let bytes = server.ask(path, *parallel)?;
         let wall = started.elapsed().as_secs_f64();
-        let (after, rss) = so_far(server.process.id())?;
+        let (after, rss) = so_far(server.process.0.id())?;
         bench.row(Row {
             what,
             input: input.clone(),
@@ -158,7 +158,7 @@ fn crowd(bench: &mut Bench) -> Result<()> {
 }
 
 struct Server {
-    process: Child,
+    process: Running,
     address: String,
     token: String,
 }
@@ -180,7 +180,7 @@ impl Server {
             .stdout(Stdio::null())
             .spawn()?;
         let mut server = Self {
-            process,
+            process: Running(process),
             address: String::new(),
             token: String::new(),
         };
@@ -192,7 +192,7 @@ impl Server {
                 server.token = token;
                 return Ok(server);
             }
-            if server.process.try_wait()?.is_some() || Instant::now() > deadline {
+            if server.process.0.try_wait()?.is_some() || Instant::now() > deadline {
                 bail!("the server wrote no kubeconfig");
             }
             thread::sleep(Duration::from_millis(2));
@@ -220,13 +220,6 @@ impl Server {
             .lines()
             .filter_map(|line| line.parse::<u64>().ok())
             .sum())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

@@ -8,7 +8,6 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{sleep, spawn};
@@ -17,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::live::{Ran, run_spec_by};
-use super::measure::{Usage, here};
+use super::measure::{Running, here};
 use super::{Bench, Row};
 use crate::rig::{Inside, program};
 
@@ -28,16 +27,6 @@ const DELAY: Duration = Duration::from_millis(100);
 /// groups, the namespaces.
 const AHEAD: usize = 3;
 
-/// `kubectl proxy`, ended with the value.
-struct Proxy(Child);
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Measures a support bundle with and without the delay. The budget is against the critical path: the run without it,
 /// and the delay once for each page of the longest list and for what comes ahead of it.
 pub(super) fn run(bench: &mut Bench, rig: &Inside, pods: usize) -> Result<()> {
@@ -47,7 +36,7 @@ pub(super) fn run(bench: &mut Bench, rig: &Inside, pods: usize) -> Result<()> {
         .args(["proxy", "--unix-socket"])
         .arg(&socket)
         .stdout(fs::File::create(bench.folder().join("proxy.log"))?);
-    let _proxy = Proxy(command.spawn().context("failed to start kubectl proxy")?);
+    let _proxy = Running(command.spawn().context("failed to start kubectl proxy")?);
     let until = Instant::now() + Duration::from_secs(30);
     while UnixStream::connect(&socket).is_err() {
         if Instant::now() > until {
@@ -63,7 +52,7 @@ pub(super) fn run(bench: &mut Bench, rig: &Inside, pods: usize) -> Result<()> {
     bench.row(Row {
         what: "support bundle, every answer 100 ms late",
         input: format!("{pods} pods"),
-        ours: Usage { ..late.usage },
+        ours: late.usage,
         note: format!(
             "{} requests; {:.2} × the critical path: {:.2} s without the delay, and {chain} answers",
             paths.len(),

@@ -681,6 +681,8 @@ fn pairs_before_a_colon_are_no_keys() {
         "secret_access_key\"value\": \"secret_access_key\r\n\",\npassword=",
         "userpassword=\"name\": \"http://\r\npassword=",
         "secret_access_key  #-----BEGIN RSA PRIVATE KEY-----key: http://\"name\": \"a\n\"",
+        // What is left of a name of which a part was masked promises nothing.
+        "env:\n- name: {\"data\":{\".dockerconfigjson\":\"{\\\"auSecrets: PRIVATE_KEY\n  value: b\n",
     ] {
         let (once, _) =
             redact_in_steps(&STANDARD, "a/b", text.as_bytes(), usize::MAX).expect("redacts");

@@ -7,6 +7,7 @@ use aho_corasick::AhoCorasick;
 
 use super::values;
 use super::words::{Words, words};
+use crate::redact::MASK;
 
 /// What a name promises; it decides how its value is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,9 +36,12 @@ pub(super) enum Name {
 }
 
 impl Name {
-    /// Reads a name.
+    /// Reads a name. One of which a part was masked is no name that anything looks up, and promised nothing before: had
+    /// it, its value would be masked, too.
     pub(super) fn read(name: &[u8]) -> Self {
-        class(name).map_or(Self::Plain, Self::Promises)
+        let masked = memchr::memmem::find(name, MASK.as_bytes()).is_some();
+        let class = if masked { None } else { class(name) };
+        class.map_or(Self::Plain, Self::Promises)
     }
 
     /// Whether `value` is secret under this name.

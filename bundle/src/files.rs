@@ -4,16 +4,15 @@
 use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::io::{self, Read};
+use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use syntax::glob::FileGlob;
 
-use crate::archive::Problem;
-use crate::archive::UNKNOWN;
 use crate::archive::contents::{Content, Contents, Listing, Node};
+use crate::archive::{FileReader, Problem, UNKNOWN};
 use crate::manifest::{Gap, GapReason, Manifest};
 use crate::overlap::{Dialect, Pattern};
 use crate::path::BundlePath;
@@ -245,7 +244,7 @@ impl Files {
     }
 
     /// A file as a stream, following links.
-    pub fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, ReadError> {
+    pub fn open(&self, path: &str) -> Result<FileReader, ReadError> {
         let (_, content) = self.file(path)?;
         self.contents
             .open(content)

@@ -1,6 +1,6 @@
 //! The doors to files and threads. This crate defines them; the product opens them.
 
-use std::io::{self, Write};
+use std::io::{self, SeekFrom, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Random access to bytes that do not change while they are read: an archive file, a member of a folder.
@@ -197,4 +197,13 @@ impl ReadAt for MemoryFile {
         let file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         file.read_exact_at(buffer, offset)
     }
+}
+/// The place that is meant, in what lies between 0 and `end`.
+pub(crate) fn sought(position: u64, end: u64, to: SeekFrom) -> io::Result<u64> {
+    let place = match to {
+        SeekFrom::Start(place) => Some(place),
+        SeekFrom::End(offset) => end.checked_add_signed(offset),
+        SeekFrom::Current(offset) => position.checked_add_signed(offset),
+    };
+    place.ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }

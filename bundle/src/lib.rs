@@ -15,7 +15,9 @@ mod overlap;
 pub mod path;
 pub mod redact;
 
-pub use archive::{ArchiveWriter, FileSink, Limits, OpenError, Problem, WriteError, WriterOptions};
+pub use archive::{
+    ArchiveWriter, FileReader, FileSink, Limits, OpenError, Problem, WriteError, WriterOptions,
+};
 pub use files::{Files, ReadError};
 pub use manifest::Manifest;
 pub use path::BundlePath;

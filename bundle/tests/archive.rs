@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::Read;
+use std::io::{Read, Seek as _, SeekFrom};
 use std::sync::Arc;
 
 use assay_bundle as bundle;
@@ -71,6 +71,17 @@ fn what_is_written_comes_back() -> Result {
             files.open(&name)?.read_to_end(&mut streamed)?;
             assert!(streamed == bytes, "{name}");
             let middle = bytes.len() / 2;
+            let mut reader = files.open(&name)?;
+            for place in [middle, 0, bytes.len(), middle] {
+                let sought = reader.seek(SeekFrom::Start(place as u64))?;
+                assert_eq!(sought, place as u64, "{name}");
+                let mut rest = Vec::new();
+                (&mut reader).take(70_000).read_to_end(&mut rest)?;
+                assert!(
+                    rest == bytes[place..(place + 70_000).min(bytes.len())],
+                    "{name}"
+                );
+            }
             let range = files.read_range(&name, middle as u64, 70_000)?;
             assert!(
                 range == bytes[middle..(middle + 70_000).min(bytes.len())],

@@ -1,10 +1,11 @@
 //! Lists and single objects: selected in the index, streamed out of the archive.
 
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bundle::ReadError;
+use bundle::{FileReader, ReadError};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -98,6 +99,7 @@ pub(crate) fn list(
             next: 0,
             view,
             state: State::Head(head),
+            reader: None,
         })))
     })
 }
@@ -379,6 +381,8 @@ struct Chunks {
     next: usize,
     view: View,
     state: State,
+    /// The file last read from, by its number.
+    reader: Option<(u32, FileReader)>,
 }
 
 impl Chunks {
@@ -415,9 +419,21 @@ impl Chunks {
         let source = &resource.files[first.file as usize];
         let length = last.offset + u64::from(last.length) - first.offset;
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let bytes = shared
-            .files
-            .read_range(&source.path, first.offset, length)?;
+        let mut bytes = vec![0; length];
+        let reader = match &mut self.reader {
+            Some((file, reader)) if *file == first.file => reader,
+            other => {
+                &mut other
+                    .insert((first.file, shared.files.open(&source.path)?))
+                    .1
+            }
+        };
+        let read = reader.seek(SeekFrom::Start(first.offset));
+        read.and_then(|_| reader.read_exact(&mut bytes))
+            .map_err(|error| ReadError::Unreadable {
+                path: source.path.clone(),
+                reason: error.to_string(),
+            })?;
         let mut chunk = Vec::with_capacity(bytes.len() + run.len());
         for (position, object) in run.iter().enumerate() {
             if self.next + position > 0 {
@@ -425,10 +441,7 @@ impl Chunks {
             }
             let start = usize::try_from(object.offset - first.offset).unwrap_or(usize::MAX);
             let item = bytes.get(start..start.saturating_add(object.length as usize));
-            let item = item.ok_or_else(|| ReadError::Unreadable {
-                path: source.path.clone(),
-                reason: "it is shorter than it was when it was indexed".to_owned(),
-            })?;
+            let item = item.expect("an object ends within the run that it is in");
             self.view
                 .item(&materialize(source, object, item)?, &mut chunk);
         }

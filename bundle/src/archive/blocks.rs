@@ -1,11 +1,11 @@
 //! Random access to a tar stream that lies in blocks: only the blocks asked for are inflated.
 
 use std::collections::VecDeque;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::member;
-use crate::io::ReadAt;
+use crate::io::{ReadAt, sought};
 
 /// How many inflated blocks are kept. Ours are 1 MiB each.
 const CACHED: usize = 8;
@@ -154,9 +154,10 @@ pub(crate) fn chunks(
         })
 }
 
-/// Reads a part of a stream from its start to its end.
+/// Reads a part of a stream from its start, or from wherever it was sought in that part.
 pub(crate) struct StreamReader {
     blocks: Arc<Blocks>,
+    start: u64,
     position: u64,
     end: u64,
     current: Option<(u64, Arc<Vec<u8>>)>,
@@ -166,6 +167,7 @@ impl StreamReader {
     pub(crate) fn new(blocks: Arc<Blocks>, start: u64, size: u64) -> Self {
         Self {
             blocks,
+            start,
             position: start,
             end: start.saturating_add(size),
             current: None,
@@ -181,7 +183,9 @@ impl Read for StreamReader {
         let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
         loop {
             if let Some((start, bytes)) = &self.current {
-                let inner = usize::try_from(self.position - start).map_err(io::Error::other)?;
+                // What lies before the block wraps, and lies in no block.
+                let inner = usize::try_from(self.position.wrapping_sub(*start));
+                let inner = inner.unwrap_or(usize::MAX);
                 if let Some(available) = bytes.get(inner..).filter(|rest| !rest.is_empty()) {
                     let length = available.len().min(buffer.len()).min(left);
                     buffer[..length].copy_from_slice(&available[..length]);
@@ -195,5 +199,13 @@ impl Read for StreamReader {
             let bytes = self.blocks.load(index, block, shared)?;
             self.current = Some((block.start, bytes));
         }
+    }
+}
+
+impl Seek for StreamReader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let place = sought(self.position - self.start, self.end - self.start, to)?;
+        self.position = self.start.saturating_add(place);
+        Ok(place)
     }
 }

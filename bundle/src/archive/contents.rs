@@ -11,7 +11,7 @@ use super::compression::Digest;
 use super::index::{Entry, EntryKind};
 use super::limits::Limits;
 use super::problem::Problem;
-use crate::io::{ReadAt, Source};
+use crate::io::{ReadAt, Source, sought};
 use crate::manifest::Manifest;
 use crate::path::BundlePath;
 
@@ -147,27 +147,22 @@ impl Contents {
     }
 
     /// A file from its start to its end.
-    pub(crate) fn open(&self, content: &Content) -> io::Result<Box<dyn Read + Send>> {
-        match content {
-            Content::Memory(bytes) => Ok(Box::new(io::Cursor::new(Arc::clone(bytes)))),
+    pub(crate) fn open(&self, content: &Content) -> io::Result<FileReader> {
+        let place = match content {
+            Content::Memory(bytes) => Place::Memory(io::Cursor::new(Arc::clone(bytes))),
             Content::Stream { start, size, claim } => {
                 let blocks = self.blocks()?;
                 compare(blocks, claim.as_deref())?;
-                Ok(Box::new(StreamReader::new(
-                    Arc::clone(blocks),
-                    *start,
-                    *size,
-                )))
+                Place::Stream(StreamReader::new(Arc::clone(blocks), *start, *size))
             }
-            Content::Folder { name, size } => Ok(Box::new(AtReader::new(
-                self.folder()?.open(name)?,
-                0,
-                *size,
-            ))),
+            Content::Folder { name, size } => {
+                Place::Folder(AtReader::new(self.folder()?.open(name)?, 0, *size))
+            }
             Content::Incomplete { reason, .. } => {
-                Err(io::Error::new(io::ErrorKind::InvalidData, &**reason))
+                return Err(io::Error::new(io::ErrorKind::InvalidData, &**reason));
             }
-        }
+        };
+        Ok(FileReader(place))
     }
 
     /// Compares a link with what the index says of it.
@@ -241,6 +236,36 @@ fn compare(blocks: &Blocks, claim: Option<&Entry>) -> io::Result<()> {
     ))
 }
 
+/// One file of a bundle, read from its start, or from wherever it was sought. It holds the block that it last read
+/// from, so that what it is asked for in order is inflated once, whoever else reads.
+pub struct FileReader(Place);
+
+enum Place {
+    Memory(io::Cursor<Arc<[u8]>>),
+    Stream(StreamReader),
+    Folder(AtReader),
+}
+
+impl Read for FileReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Place::Memory(reader) => reader.read(buffer),
+            Place::Stream(reader) => reader.read(buffer),
+            Place::Folder(reader) => reader.read(buffer),
+        }
+    }
+}
+
+impl Seek for FileReader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match &mut self.0 {
+            Place::Memory(reader) => reader.seek(to),
+            Place::Stream(reader) => reader.seek(to),
+            Place::Folder(reader) => reader.seek(to),
+        }
+    }
+}
+
 /// Reads a part of a file from its start to its end.
 pub(crate) struct AtReader {
     file: Arc<dyn ReadAt>,
@@ -273,12 +298,7 @@ impl Read for AtReader {
 
 impl Seek for AtReader {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let position = match to {
-            SeekFrom::Start(position) => Some(position),
-            SeekFrom::End(offset) => self.end.checked_add_signed(offset),
-            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
-        };
-        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
+        self.position = sought(self.position, self.end, to)?;
         Ok(self.position)
     }
 }

@@ -30,6 +30,7 @@ mod tar;
 mod writer;
 mod zip;
 
+pub use contents::FileReader;
 pub use ledger::{Loss, LossKind, WriteError};
 pub use limits::Limits;
 pub use members::{Member, MemberKind, Members, MembersError, Skip};

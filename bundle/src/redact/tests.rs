@@ -695,6 +695,21 @@ fn pairs_before_a_colon_are_no_keys() {
     }
 }
 
+/// In a string that holds them itself, which JSON does not allow, control characters are not escaped for a mask's sake.
+#[test]
+fn what_json_should_have_escaped_stays_as_it_was() {
+    for between in ["\x12e:\x0b-", "\t.\t.\t.\t."] {
+        let text = format!(
+            "{{\"env\":[{{\"name\":\"P\x1cauthorization: AWS]-H{between} name: TLSIN__PVAT\x05_KEYMA\x03-SHA256 Cred\"name\":\"P\x1cauthorization: AWS4-H\x12env:\n"
+        );
+        let (out, report) =
+            redact_in_steps(&STANDARD, "a/b", text.as_bytes(), usize::MAX).expect("redacts");
+        let shown = String::from_utf8_lossy(&out);
+        assert!(!report.masks.is_empty(), "{shown:?}");
+        assert!(shown.contains(between), "{shown:?}");
+    }
+}
+
 /// Lines with a secret that is recognised by its own line.
 const PLANTED: &[&str] = &[
     "https://user:Qv7canaryZ4k@host/",

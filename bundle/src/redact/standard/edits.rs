@@ -174,7 +174,12 @@ pub(super) fn encode(raw: &[u8], base: usize, edits: Vec<Edit>, found: &mut Vec<
         let range = raw_offset(edit.range.start)..raw_offset(edit.range.end);
         let with = if edit.with.contains(['"', '\\', '\n', '\t', '\r']) {
             let quoted = serde_json::Value::from(edit.with.as_ref()).to_string();
-            Cow::Owned(quoted[1..quoted.len() - 1].to_owned())
+            let mut inside = quoted[1..quoted.len() - 1].to_owned();
+            // A tab that stood there itself, which JSON does not allow, stays as it was.
+            if raw[range.start - base..range.end - base].contains(&b'\t') {
+                inside = inside.replace("\\t", "\t");
+            }
+            Cow::Owned(inside)
         } else {
             edit.with
         };

@@ -163,6 +163,10 @@ pub(super) fn quote_plain(line: &[u8], yaml: &Yaml<'_>, edits: &mut Vec<Edit>) {
     }
     settle(edits);
     let value = &line[yaml.value.clone()];
+    // YAML has no control characters but tabs: quotes would not make this YAML.
+    if value.iter().any(|byte| *byte < b' ' && *byte != b'\t') {
+        return;
+    }
     match value.first() {
         None | Some(b'"' | b'\'' | b'|' | b'>' | b'#') => return,
         Some(b'{' | b'[') => {

@@ -695,6 +695,29 @@ fn pairs_before_a_colon_are_no_keys() {
     }
 }
 
+/// What a line of a quoted value looks like does not end the object that has the value. An object with `stringData` is
+/// taken for a Secret where it does not say what it is.
+#[test]
+fn lines_of_a_quoted_value_end_no_secret() {
+    for (key, tail) in [("data", "kind: Secret\n"), ("stringData", "")] {
+        for line in [
+            "\t\tQv7canaryZ4k",
+            "Qv7canaryZ4k",
+            "Qv7canaryZ4k {\n  kind: ConfigMap\n Qv7canaryZ4k",
+            "kind: ConfigMap\n Qv7canaryZ4k",
+            "- Qv7canaryZ4k\n\tQv7canaryZ4k\n- b: Qv7canaryZ4k",
+        ] {
+            let text = format!(
+                "{key}:\n  a: 'b\n{line}\n  it''s\n  Qv7canaryZ4k'\n  c: \"d\n{line} \\\" \\\n  Qv7canaryZ4k\"\n{tail}"
+            );
+            let (out, _) =
+                redact_in_steps(&STANDARD, "a/b", text.as_bytes(), usize::MAX).expect("redacts");
+            let shown = String::from_utf8_lossy(&out);
+            assert!(!shown.contains("Qv7canaryZ4k"), "{text}\n{shown}");
+        }
+    }
+}
+
 /// In a string that holds them itself, which JSON does not allow, control characters are not escaped for a mask's sake.
 #[test]
 fn what_json_should_have_escaped_stays_as_it_was() {

@@ -27,6 +27,8 @@ pub(super) struct Text {
     open: Option<OpenValue>,
     /// The flag in the list item before, and the column of its dash.
     flag: Option<(usize, Class)>,
+    /// So many frames stay open whatever the line looks like: it is text in a value of theirs.
+    held: usize,
 }
 
 /// An object of YAML that may turn out to be a Secret or a pair.
@@ -67,8 +69,8 @@ enum Hidden {
 enum Place {
     /// It is masked, and nothing else matters.
     Hidden,
-    /// It may be masked; until then it is a line like others.
-    Inside,
+    /// It may be masked, if the frame at this place is a Secret; until then it is a line like others.
+    Inside(usize),
 }
 
 impl Text {
@@ -103,15 +105,15 @@ impl Text {
         if content.is_empty() || self.private_key(line, base, found) {
             return;
         }
-        let inside = match self.open_value(line, base, found) {
+        self.held = match self.open_value(line, base, found) {
             Some(Place::Hidden) => return,
-            Some(Place::Inside) => true,
-            None => false,
+            Some(Place::Inside(frame)) => frame + 1,
+            None => 0,
         };
         let yaml = Yaml::read(line);
         match &yaml {
             _ if line[content.start] == b'#' => {}
-            Some(yaml) => self.structure(yaml, line, base, bits, inside, found),
+            Some(yaml) => self.structure(yaml, line, base, bits, found),
             None => self.close(0, found),
         }
         let mut edits = Vec::new();
@@ -128,6 +130,7 @@ impl Text {
 
     /// The end of the text: what waits for an object that never said what it is.
     pub(super) fn finish(&mut self, found: &mut Vec<Edit>) {
+        self.held = 0;
         self.close(0, found);
     }
 
@@ -173,7 +176,7 @@ impl Text {
         }
         let ended = open
             .quote
-            .is_some_and(|quote| line[content.clone()].contains(&quote));
+            .is_some_and(|quote| closing_quote(&line[content.clone()], 0, quote).is_some());
         let with = if open.block { MASK } else { COMMENT };
         let edit = Edit::new(base + content.start..base + content.end, with, SECRET_DATA);
         let hidden = open.hidden;
@@ -189,7 +192,7 @@ impl Text {
                 if let Some(frame) = self.frames.get_mut(place) {
                     frame.data.push(edit);
                 }
-                Some(Place::Inside)
+                Some(Place::Inside(place))
             }
         }
     }
@@ -201,9 +204,17 @@ impl Text {
         line: &[u8],
         base: usize,
         bits: u64,
-        inside: bool,
         found: &mut Vec<Edit>,
     ) {
+        let inside = self.held > 0;
+        let around = self
+            .held
+            .checked_sub(1)
+            .and_then(|last| self.frames.get(last));
+        if around.is_some_and(|frame| yaml.column <= frame.column) {
+            // Text of a value, further left than the object that has the value.
+            return;
+        }
         if let Some(dash) = yaml.dash {
             self.close(dash + 1, found);
         }
@@ -389,7 +400,9 @@ impl Text {
 
     /// Closes the objects whose members stand at `column` or further right.
     fn close(&mut self, column: usize, found: &mut Vec<Edit>) {
-        while let Some(frame) = self.frames.pop_if(|frame| frame.column >= column) {
+        while self.frames.len() > self.held
+            && let Some(frame) = self.frames.pop_if(|frame| frame.column >= column)
+        {
             if frame.is_secret.is_none() && frame.like_secret {
                 found.extend(frame.data);
             }
@@ -438,7 +451,7 @@ fn open_value(yaml: &Yaml<'_>, value: &[u8], hidden: Hidden) -> Option<OpenValue
         .first()
         .copied()
         .filter(|first| matches!(first, b'"' | b'\''));
-    if quote.is_some_and(|quote| closing_quote(value, quote).is_some()) {
+    if quote.is_some_and(|quote| closing_quote(value, 1, quote).is_some()) {
         return None;
     }
     Some(OpenValue {

@@ -65,7 +65,7 @@ impl<'t> Yaml<'t> {
             return None;
         }
         let edit = match value[0] {
-            quote @ (b'"' | b'\'') => match closing_quote(value, quote) {
+            quote @ (b'"' | b'\'') => match closing_quote(value, 1, quote) {
                 Some(end) => Edit::mask(start + 1..start + end, rule),
                 None => Edit::new(start..start + value.len(), QUOTED, rule),
             },
@@ -136,9 +136,9 @@ pub(super) fn is_block(value: &[u8]) -> bool {
             .all(|byte| matches!(byte, b'+' | b'-' | b'0'..=b'9'))
 }
 
-/// Where the quote is that closes a quoted scalar.
-pub(super) fn closing_quote(value: &[u8], quote: u8) -> Option<usize> {
-    let mut at = 1;
+/// Where the quote is that closes a quoted scalar, of which `from` and what follows is text.
+pub(super) fn closing_quote(value: &[u8], from: usize, quote: u8) -> Option<usize> {
+    let mut at = from;
     while at < value.len() {
         match value[at] {
             b'\\' if quote == b'"' => at += 1,

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::member;
 use crate::io::{ReadAt, sought};
 
-/// How many inflated blocks are kept. Ours are 1 MiB each.
-const CACHED: usize = 8;
+/// How many inflated blocks are kept. Ours are 1 MiB each; a reader keeps its own besides.
+const CACHED: usize = 4;
 
 /// Where one block of the stream lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,9 @@ impl Blocks {
     pub(crate) fn read_exact_at(&self, mut buffer: &mut [u8], mut position: u64) -> io::Result<()> {
         while !buffer.is_empty() {
             let (index, block) = self.find(position)?;
-            let bytes = self.load(index, block, true)?;
+            // What is read to its end is of no use to the next.
+            let whole = position == block.start && buffer.len() as u64 >= u64::from(block.inflated);
+            let bytes = self.load(index, block, !whole)?;
             let inner = usize::try_from(position - block.start).map_err(io::Error::other)?;
             let available = bytes.get(inner..).unwrap_or_default();
             let length = available.len().min(buffer.len());

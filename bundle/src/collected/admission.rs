@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::scheduling::ResourceList;
-use super::{Name, or_default};
+use super::{Name, list, or_default};
 
 /// `cluster-resources/limitranges/<namespace>.json`: a `LimitRange`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -20,7 +20,7 @@ pub struct LimitRange {
 #[serde(default)]
 pub struct LimitRangeSpec {
     /// For containers, pods, volume claims.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub limits: Vec<LimitRangeItem>,
 }
 
@@ -68,7 +68,7 @@ pub struct ResourceQuotaSpec {
     #[serde(deserialize_with = "or_default")]
     pub hard: ResourceList,
     /// Which pods it counts.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub scopes: Vec<String>,
     /// Which pods it counts.
     pub scope_selector: Option<ScopeSelector>,
@@ -79,7 +79,7 @@ pub struct ResourceQuotaSpec {
 #[serde(default, rename_all = "camelCase")]
 pub struct ScopeSelector {
     /// All must hold.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub match_expressions: Vec<ScopeRequirement>,
 }
 
@@ -92,7 +92,7 @@ pub struct ScopeRequirement {
     /// `In`, `NotIn`, `Exists`, `DoesNotExist`.
     pub operator: String,
     /// Names of classes.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub values: Vec<String>,
 }
 

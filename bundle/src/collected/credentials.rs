@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::or_default;
+use super::{list, or_default};
 
 /// The document.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ pub struct Secret {
     /// Whether it is there.
     pub exists: bool,
     /// Its keys, by their names.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<File>,
 }
 
@@ -69,7 +69,7 @@ pub struct Profile {
     /// `default`.
     pub name: String,
     /// Those that are known.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub settings: Vec<Setting>,
 }
 
@@ -84,7 +84,7 @@ pub struct Setting {
     /// Equal where two values of one run are.
     pub fingerprint: String,
     /// What is wrong with the value by its looks.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
 }
 

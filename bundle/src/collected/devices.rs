@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::scheduling::{NodeSelector, Toleration};
-use super::{Name, or_default};
+use super::{Name, list, or_default};
 
 /// `cluster-resources/resourceslices.json`: a `ResourceSlice`, devices of one pool.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -31,10 +31,10 @@ pub struct ResourceSliceSpec {
     #[serde(deserialize_with = "or_default")]
     pub node_name: String,
     /// The devices.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub devices: Vec<Device>,
     /// Counters that devices share: partitions of one card.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub shared_counters: Vec<Value>,
 }
 
@@ -63,19 +63,19 @@ pub struct Device {
     #[serde(deserialize_with = "or_default")]
     pub capacity: BTreeMap<String, Value>,
     /// What keeps pods from it.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub taints: Vec<super::node::Taint>,
     /// The same in `v1beta1`.
     #[serde(deserialize_with = "or_default")]
     pub basic: Option<Box<Device>>,
     /// Counters that it takes from its card.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub consumes_counters: Vec<Value>,
     /// Whether several claims may have it.
     #[serde(deserialize_with = "or_default")]
     pub allow_multiple_allocations: bool,
     /// What must come true before it is bound.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub binding_conditions: Vec<Value>,
 }
 
@@ -105,7 +105,7 @@ pub struct Created {
 #[serde(default, rename_all = "camelCase")]
 pub struct DeviceClassSpec {
     /// All must hold.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub selectors: Vec<DeviceSelector>,
     /// The extended resource that it serves, `nvidia.com/gpu`.
     #[serde(deserialize_with = "or_default")]
@@ -171,10 +171,10 @@ pub struct ResourceClaimSpec {
 #[serde(default)]
 pub struct DeviceClaim {
     /// All must be met.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub requests: Vec<DeviceRequest>,
     /// What must hold between the devices.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub constraints: Vec<Value>,
 }
 
@@ -187,7 +187,7 @@ pub struct DeviceRequest {
     /// In `v1`: what is asked for.
     pub exactly: Option<ExactRequest>,
     /// Alternatives, the first that can be had.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub first_available: Vec<Value>,
     /// In the betas: what is asked for.
     #[serde(flatten)]
@@ -202,7 +202,7 @@ pub struct ExactRequest {
     #[serde(deserialize_with = "or_default")]
     pub device_class_name: String,
     /// All must hold beside the class's.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub selectors: Vec<DeviceSelector>,
     /// `ExactCount`, also when empty, or `All`.
     #[serde(deserialize_with = "or_default")]
@@ -213,7 +213,7 @@ pub struct ExactRequest {
     #[serde(deserialize_with = "or_default")]
     pub admin_access: bool,
     /// The taints that it bears.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub tolerations: Vec<Toleration>,
     /// What it takes of a device that is shared.
     pub capacity: Option<Value>,
@@ -226,7 +226,7 @@ pub struct ResourceClaimStatus {
     /// What it got.
     pub allocation: Option<Allocation>,
     /// Who uses it.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub reserved_for: Vec<Name>,
 }
 
@@ -245,7 +245,7 @@ pub struct Allocation {
 #[serde(default)]
 pub struct AllocatedDevices {
     /// The devices.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub results: Vec<AllocatedDevice>,
 }
 

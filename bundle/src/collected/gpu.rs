@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::or_default;
+use super::list;
 
 /// The document's name in the folder of a host's documents.
 pub const FILE_NAME: &str = "gpu.json";
@@ -15,12 +15,12 @@ pub const SMI_FILE_NAME: &str = "nvidia-smi.xml";
 #[serde(default, rename_all = "camelCase")]
 pub struct Gpus {
     /// Accelerators on the PCI bus, by address; and those that only `nvidia-smi` knows (WSL).
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub cards: Vec<Card>,
     /// NVIDIA's kernel driver.
     pub driver: Driver,
     /// Device nodes of accelerators, `nvidia0`, `nvidia-caps/nvidia-cap1`, `dri/renderD128`.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub device_nodes: Vec<String>,
     /// How `nvidia-smi` ended.
     pub nvidia_smi: Smi,
@@ -29,7 +29,7 @@ pub struct Gpus {
     /// What lets containers have the GPUs.
     pub containers: Containers,
     /// Folders that could not be read, each with the reason.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub unread: Vec<Unread>,
 }
 
@@ -101,7 +101,7 @@ pub struct SmiCard {
     /// The mode after the next reset.
     pub mig_mode_pending: String,
     /// Its MIG devices.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub mig_devices: Vec<MigDevice>,
     /// `Default`, `Exclusive_Process`, `Prohibited`.
     pub compute_mode: String,
@@ -130,7 +130,7 @@ pub struct SmiCard {
     /// `Success`, or an error.
     pub fabric_status: String,
     /// Why it is clocked down by hardware: `hw_thermal_slowdown`, `hw_power_brake_slowdown`.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub slowdown: Vec<String>,
     /// Degrees Celsius.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -161,7 +161,7 @@ pub struct Driver {
     /// The first line of `/proc/driver/nvidia/version`: it names the open kernel modules as such.
     pub description: String,
     /// Modules of accelerators that are loaded, other vendors' too.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub modules: Vec<Module>,
 }
 
@@ -222,10 +222,10 @@ pub struct KernelLog {
     /// Whether the messages since boot are all there; older ones are overwritten in time.
     pub complete: bool,
     /// XIDs (of GPUs) and SXIDs (of switches between them), one entry for each number and device.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub xids: Vec<Xid>,
     /// The last messages of the accelerators' drivers that are no XIDs.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub messages: Vec<String>,
 }
 
@@ -252,18 +252,18 @@ pub struct Xid {
 #[serde(default, rename_all = "camelCase")]
 pub struct Containers {
     /// Programs of the NVIDIA Container Toolkit.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub toolkit: Vec<Tool>,
     /// The toolkit's version, where `nvidia-ctk` said it.
     pub toolkit_version: String,
     /// The toolkit's own configuration, where there is one.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub toolkit_config: Vec<String>,
     /// Specifications of the Container Device Interface.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub cdi: Vec<CdiSpec>,
     /// Configurations of container runtimes.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub runtimes: Vec<RuntimeConfig>,
 }
 
@@ -286,7 +286,7 @@ pub struct CdiSpec {
     /// `nvidia.com/gpu`
     pub kind: String,
     /// Names of its devices, `0`, `all`, the first few.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub devices: Vec<String>,
     /// How many devices it has.
     pub device_count: usize,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::or_default;
+use super::list;
 
 /// The folder of the local host's documents.
 pub const FOLDER: &str = "host-collectors/system";
@@ -15,7 +15,7 @@ pub const NODE_LIST: &str = "host-collectors/system/node_list.json";
 #[serde(default)]
 pub struct NodeList {
     /// Node names.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub nodes: Vec<String>,
 }
 
@@ -28,7 +28,7 @@ pub struct Cpu {
     /// Cores.
     pub physical_count: i64,
     /// The first processor's feature flags.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub flags: Vec<String>,
     /// As `uname -m` says, `x86_64`.
     pub machine_arch: String,

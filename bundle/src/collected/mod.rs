@@ -87,7 +87,9 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, array: A) -> Result<Vec<T>, A::Error> {
         if self.or_array {
-            Vec::deserialize(SeqAccessDeserializer::new(array))
+            let mut items = Vec::deserialize(SeqAccessDeserializer::new(array))?;
+            items.shrink_to_fit();
+            Ok(items)
         } else {
             Err(A::Error::invalid_type(Unexpected::Seq, &self))
         }
@@ -98,7 +100,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
         struct Fields<T> {
             #[serde(
                 default = "Vec::new",
-                deserialize_with = "or_default",
+                deserialize_with = "list",
                 bound(deserialize = "T: Deserialize<'de>")
             )]
             items: Vec<T>,
@@ -156,6 +158,18 @@ where
     T: Deserialize<'de> + Default,
 {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// Reads `null` as an empty list, and keeps no room for more items: a pod has five such lists, and a cluster ten thousand
+/// pods.
+fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let mut items: Vec<T> = Option::deserialize(deserializer)?.unwrap_or_default();
+    items.shrink_to_fit();
+    Ok(items)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Metadata, or_default};
+use super::{Metadata, list, or_default};
 
 /// Where the list lies.
 pub const PATH: &str = "cluster-resources/nodes.json";
@@ -48,7 +48,7 @@ pub struct NodeSpec {
     #[serde(rename = "providerID")]
     pub provider_id: String,
     /// What keeps pods away.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub taints: Vec<Taint>,
     /// Whether it is cordoned.
     pub unschedulable: bool,
@@ -77,7 +77,7 @@ pub struct NodeStatus {
     #[serde(deserialize_with = "or_default")]
     pub allocatable: BTreeMap<String, Quantity>,
     /// `Ready` and its kin.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub conditions: Vec<Condition>,
     /// What the kubelet says of its machine.
     pub node_info: NodeInfo,

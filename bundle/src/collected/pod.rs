@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 
+use super::list;
 use super::node::Condition;
-use super::or_default;
 
 /// A pod.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -39,10 +39,10 @@ pub struct PodSpec {
     /// Where it runs, empty while it is pending.
     pub node_name: String,
     /// Containers that run before the others, and native sidecars.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub init_containers: Vec<Container>,
     /// The containers.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub containers: Vec<Container>,
 }
 
@@ -67,13 +67,13 @@ pub struct PodStatus {
     /// The sentence to that reason.
     pub message: String,
     /// `PodScheduled`, `Ready` and their kin.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub conditions: Vec<Condition>,
     /// One per init container, in their order.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub init_container_statuses: Vec<ContainerStatus>,
     /// One per container.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub container_statuses: Vec<ContainerStatus>,
 }
 
@@ -93,16 +93,16 @@ pub struct ContainerStatus {
     pub last_state: ContainerState,
 }
 
-/// `ContainerState`: at most one of the three.
+/// `ContainerState`: at most one of the three. Most containers run, for which no room is kept to say why they do not.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct ContainerState {
     /// Not started yet, or waiting to be started again.
-    pub waiting: Option<Waiting>,
+    pub waiting: Option<Box<Waiting>>,
     /// Running.
     pub running: Option<Running>,
     /// Ended.
-    pub terminated: Option<Terminated>,
+    pub terminated: Option<Box<Terminated>>,
 }
 
 /// `ContainerStateWaiting`.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::or_default;
+use super::list;
 
 /// `s3Status/<name>.json`, with troubleshoot's fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ pub struct Report {
     /// What was asked for.
     pub target: Target,
     /// The chain, in its order: the first that failed is what is wrong.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub steps: Vec<Step>,
     /// What answered.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,13 +43,13 @@ pub struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock: Option<Clock>,
     /// Which ways to sign it accepts.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub accepts: Vec<Accepted>,
     /// Which ways to address the bucket work.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub addressing: Vec<Addressed>,
     /// What may be done below the prefixes of others.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub foreign: Vec<Foreign>,
     /// What the bucket keeps of what is replaced or deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,7 +95,7 @@ pub struct Target {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub skips_verification: bool,
     /// What is odd in the settings although they can be used.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub oddities: Vec<String>,
 }
 
@@ -343,10 +343,10 @@ pub struct Explanation {
     /// Whether the server's own canonical request was compared, not only experiments made.
     pub compared: bool,
     /// What differs between what was signed and what the server saw.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
     /// What was tried, in its order.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub trials: Vec<Trial>,
 }
 
@@ -411,7 +411,7 @@ pub struct Server {
     /// What it is, as far as it shows: `MinIO`, `Ceph`, `Amazon S3`, `versitygw`.
     pub kind: String,
     /// What `MinIO` says of itself.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub health: Vec<Health>,
 }
 
@@ -510,7 +510,7 @@ pub struct Keeping {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub default_retention: String,
     /// What could not be read, and why.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<String>,
 }
 
@@ -523,10 +523,10 @@ pub struct Writes {
     /// Below which it was written.
     pub folder: String,
     /// Keys that could not be removed.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub remaining_keys: Vec<String>,
     /// Uploads that could not be given up: their keys.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub remaining_uploads: Vec<String>,
     /// Why it is not known what is left.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -542,9 +542,9 @@ pub struct Cleanup {
     /// Uploads given up.
     pub removed_uploads: u64,
     /// What is so young that its run may still be at work.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub young: Vec<String>,
     /// What could not be removed, and why.
-    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub remaining: Vec<String>,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Name, or_default};
+use super::{Name, list, or_default};
 
 /// A Deployment or a `StatefulSet`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -64,7 +64,7 @@ pub struct Template {
 #[serde(default)]
 pub struct TemplateSpec {
     /// The containers.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub containers: Vec<Container>,
 }
 
@@ -75,10 +75,10 @@ pub struct Container {
     /// Its name.
     pub name: String,
     /// Variables.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub env: Vec<Variable>,
     /// `ConfigMaps` and Secrets whose keys are variables.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub env_from: Vec<EnvironmentSource>,
 }
 

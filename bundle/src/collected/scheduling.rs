@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::node::Quantity;
-use super::{Metadata, Name, or_default};
+use super::{Metadata, Name, list, or_default};
 
 /// The folder of the pods' lists, one for each namespace.
 pub const PODS: &str = "cluster-resources/pods";
@@ -34,10 +34,10 @@ pub struct PodSpec {
     /// The node it is bound to, empty while it is pending.
     pub node_name: String,
     /// The containers.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub containers: Vec<Container>,
     /// Containers that run before the others, and native sidecars.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub init_containers: Vec<Container>,
     /// What the pod as a whole may use, for processors and memory.
     pub resources: Option<Resources>,
@@ -50,7 +50,7 @@ pub struct PodSpec {
     /// Conditions on nodes and on the pods beside it.
     pub affinity: Option<Box<Affinity>>,
     /// The taints that it bears.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub tolerations: Vec<Toleration>,
     /// The number that its class stands for.
     pub priority: Option<i64>,
@@ -67,18 +67,18 @@ pub struct PodSpec {
     #[serde(deserialize_with = "or_default")]
     pub scheduler_name: String,
     /// While there is one, nothing schedules the pod.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub scheduling_gates: Vec<Name>,
     /// How its like are spread.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
     /// Whether it uses the node's network.
     pub host_network: bool,
     /// Its volumes.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub volumes: Vec<Volume>,
     /// Devices that it claims.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub resource_claims: Vec<PodResourceClaim>,
     /// How long it may run; quotas tell pods apart by it.
     pub active_deadline_seconds: Option<i64>,
@@ -97,7 +97,7 @@ pub struct Container {
     #[serde(deserialize_with = "or_default")]
     pub restart_policy: String,
     /// Its ports.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub ports: Vec<Port>,
 }
 
@@ -112,7 +112,7 @@ pub struct Resources {
     #[serde(deserialize_with = "or_default")]
     pub limits: ResourceList,
     /// Which of the pod's claims it uses.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub claims: Vec<ClaimUse>,
 }
 
@@ -168,7 +168,7 @@ pub struct NodeAffinity {
 #[serde(default, rename_all = "camelCase")]
 pub struct NodeSelector {
     /// One of them must hold.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub node_selector_terms: Vec<NodeSelectorTerm>,
 }
 
@@ -177,10 +177,10 @@ pub struct NodeSelector {
 #[serde(default, rename_all = "camelCase")]
 pub struct NodeSelectorTerm {
     /// On labels.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub match_expressions: Vec<NodeSelectorRequirement>,
     /// On fields, of which there is `metadata.name`.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub match_fields: Vec<NodeSelectorRequirement>,
 }
 
@@ -193,7 +193,7 @@ pub struct NodeSelectorRequirement {
     /// `In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt`, `Lt`.
     pub operator: String,
     /// What it is compared with.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub values: Vec<String>,
 }
 
@@ -202,7 +202,7 @@ pub struct NodeSelectorRequirement {
 #[serde(default, rename_all = "camelCase")]
 pub struct PodAffinity {
     /// What must hold.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub required_during_scheduling_ignored_during_execution: Vec<PodAffinityTerm>,
 }
 
@@ -213,7 +213,7 @@ pub struct PodAffinityTerm {
     /// Which pods: a `LabelSelector`; none selects nothing.
     pub label_selector: Option<Value>,
     /// In which namespaces; empty is the pod's own.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub namespaces: Vec<String>,
     /// In which namespaces, by labels.
     pub namespace_selector: Option<Value>,
@@ -304,13 +304,13 @@ pub struct PodStatus {
     /// `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
     pub phase: String,
     /// `PodResizePending` and its kin.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub conditions: Vec<PodCondition>,
     /// One per container.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub container_statuses: Vec<ContainerStatus>,
     /// One per init container.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub init_container_statuses: Vec<ContainerStatus>,
     /// What the node gave to the pod as a whole.
     pub resources: Option<Resources>,
@@ -394,7 +394,7 @@ pub struct Scheduling {
     #[serde(deserialize_with = "or_default")]
     pub node_selector: BTreeMap<String, String>,
     /// Taints of its nodes.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub tolerations: Vec<Toleration>,
 }
 

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::scheduling::Toleration;
-use super::{Metadata, or_default};
+use super::{Metadata, list, or_default};
 
 /// A Deployment or a `DaemonSet`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -41,19 +41,19 @@ pub struct Template {
 #[serde(default, rename_all = "camelCase")]
 pub struct TemplateSpec {
     /// Containers that run first; Velero's plugins are such.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub init_containers: Vec<TemplateContainer>,
     /// The containers.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub containers: Vec<TemplateContainer>,
     /// Which taints they bear.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub tolerations: Vec<Toleration>,
     /// The labels of a node that they want.
     #[serde(deserialize_with = "or_default")]
     pub node_selector: std::collections::BTreeMap<String, String>,
     /// Volumes, each a name and a source.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub volumes: Vec<Value>,
 }
 
@@ -66,10 +66,10 @@ pub struct TemplateContainer {
     /// Its image.
     pub image: String,
     /// What replaces the image's entry point.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub command: Vec<String>,
     /// Its arguments.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub args: Vec<String>,
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer};
 
-use super::or_default;
+use super::{list, or_default};
 
 /// `ObjectMeta`, with what Velero's objects are told apart by.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -144,21 +144,21 @@ pub struct VolumeSnapshotLocationSpec {
 #[serde(default, rename_all = "camelCase")]
 pub struct BackupSpec {
     /// Namespaces to back up; empty or `*` is all.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub included_namespaces: Vec<String>,
     /// Namespaces to leave out.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub excluded_namespaces: Vec<String>,
     /// Kinds to back up; empty or `*` is all.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub included_resources: Vec<String>,
     /// Kinds to leave out.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub excluded_resources: Vec<String>,
     /// Only objects with these labels.
     pub label_selector: Option<serde_json::Value>,
     /// Only objects with these labels, or these.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub or_label_selectors: Vec<serde_json::Value>,
     /// The location; empty is the default one.
     pub storage_location: String,
@@ -206,7 +206,7 @@ pub struct BackupStatus {
     /// Why it failed as a whole.
     pub failure_reason: String,
     /// Why it was refused.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub validation_errors: Vec<String>,
     /// Snapshots by a provider's plugin.
     pub volume_snapshots_attempted: i64,
@@ -285,7 +285,7 @@ pub struct ScheduleStatus {
     #[serde(deserialize_with = "time")]
     pub last_backup: Option<Timestamp>,
     /// Why it was refused.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub validation_errors: Vec<String>,
 }
 
@@ -320,7 +320,7 @@ pub struct BackupRepositoryStatus {
     /// Why it is not ready.
     pub message: String,
     /// The last runs of its maintenance, the oldest first.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub recent_maintenance: Vec<Maintenance>,
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::scheduling::NodeSelector;
 use super::velero::time;
-use super::{Metadata, or_default};
+use super::{Metadata, list, or_default};
 
 /// A pod with its volumes.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -38,7 +38,7 @@ pub struct PodMetadata {
     #[serde(deserialize_with = "or_default")]
     pub annotations: BTreeMap<String, String>,
     /// What made it.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub owner_references: Vec<Owner>,
 }
 
@@ -59,7 +59,7 @@ pub struct PodSpec {
     /// Where it runs, empty while it is pending.
     pub node_name: String,
     /// What its containers may mount.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub volumes: Vec<PodVolume>,
 }
 
@@ -94,7 +94,7 @@ pub struct PodStatus {
     /// `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
     pub phase: String,
     /// One per container.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub container_statuses: Vec<ContainerStatus>,
 }
 
@@ -165,7 +165,7 @@ pub struct PersistentVolumeClaimSpec {
     #[serde(deserialize_with = "or_default")]
     pub storage_class_name: String,
     /// `ReadWriteOnce` and its kin.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "list")]
     pub access_modes: Vec<String>,
 }
 

@@ -718,6 +718,18 @@ fn lines_of_a_quoted_value_end_no_secret() {
     }
 }
 
+/// A document ends at a line break in a string, also behind a backslash: what is found in it lies in its lines.
+#[test]
+fn a_backslash_joins_no_lines() {
+    let text = "{\"data\":{\".dockerconfigjson\":\"{\\\"auths\\\n\x06\":{\\\"Auth\\\":\"YXBwOmh1bnRlcjI=\"(\"s\"}}\n";
+    for step in 1..text.len() {
+        let (out, _) =
+            redact_in_steps(&STANDARD, "a.json", text.as_bytes(), step).expect("redacts");
+        let shown = String::from_utf8_lossy(&out);
+        assert_eq!(shown.lines().count(), 2, "{shown}");
+    }
+}
+
 /// In a string that holds them itself, which JSON does not allow, control characters are not escaped for a mask's sake.
 #[test]
 fn what_json_should_have_escaped_stays_as_it_was() {

@@ -208,24 +208,28 @@ impl Json {
 
     fn string_end(&mut self, text: &[u8], base: usize) -> End {
         let mut at = self.searched.max(self.at + 1);
-        while let Some(place) = memchr::memchr3(
-            b'"',
-            b'\\',
-            b'\n',
-            &text[at.min(base + text.len()) - base..],
-        ) {
+        loop {
+            let rest = &text[at - base..];
+            let Some(place) = memchr::memchr3(b'"', b'\\', b'\n', rest) else {
+                at += rest.len();
+                break;
+            };
             at += place;
             if at - self.at > MAX_STRING {
                 return End::TooLong;
             }
             match text[at - base] {
                 b'"' => return End::At(at),
-                b'\\' => at += 2,
+                b'\\' => match text.get(at + 1 - base) {
+                    // Half an escape waits for its other half: a line break is none.
+                    None => break,
+                    Some(b'\n') => return End::Broken,
+                    Some(_) => at += 2,
+                },
                 _ => return End::Broken,
             }
         }
-        // An escape may end beyond what is there.
-        self.searched = at.max(base + text.len());
+        self.searched = at;
         if self.searched - self.at > MAX_STRING {
             End::TooLong
         } else {

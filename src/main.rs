@@ -7,5 +7,9 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // The allocator asks for huge pages, of which most would hold little: half of the memory of a run
+    // (docs/benchmarks.md). Without them nothing is slower that was measured, so a refusal is no error.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     assay::run(std::env::args_os().collect())
 }

@@ -681,6 +681,8 @@ fn pairs_before_a_colon_are_no_keys() {
         "secret_access_key\"value\": \"secret_access_key\r\n\",\npassword=",
         "userpassword=\"name\": \"http://\r\npassword=",
         "secret_access_key  #-----BEGIN RSA PRIVATE KEY-----key: http://\"name\": \"a\n\"",
+        // Nor is it a flag.
+        "args:\n- -{\"a\"checksum/secret\":\"hunter2; hunter2\n- --b80\n",
         // What is left of a name of which a part was masked promises nothing.
         "env:\n- name: {\"data\":{\".dockerconfigjson\":\"{\\\"auSecrets: PRIVATE_KEY\n  value: b\n",
     ] {

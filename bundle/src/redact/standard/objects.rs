@@ -346,7 +346,8 @@ impl Objects {
 pub(super) fn flag_class(text: &[u8]) -> Option<Class> {
     let name = text.strip_prefix(b"-")?;
     let name = name.strip_prefix(b"-").unwrap_or(name);
-    if name.contains(&b'=') || name.contains(&b' ') {
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    if !name.iter().all(is_name) {
         return None;
     }
     names::class(name).filter(|class| *class != Class::MaybeKey)

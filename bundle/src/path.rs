@@ -1,16 +1,17 @@
 //! Paths inside a bundle: relative, normalised, UTF-8, never leaving the bundle's root.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 /// A file's place in a bundle, from the bundle's own root folder down, `/` between segments:
 /// `cluster-resources/pods/default.json`. There is no way to make one that is absolute, empty, holds
 /// `.`/`..` segments, a NUL or a control character, or that would be one of these or name a drive or another machine
-/// where a backslash separates segments, too.
+/// where a backslash separates segments, too. Copies share the text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct BundlePath(Box<str>);
+pub struct BundlePath(Arc<str>);
 
 /// Why a text is no [`BundlePath`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -78,7 +79,7 @@ impl BundlePath {
         if normal.is_empty() {
             return refuse("it is empty");
         }
-        Ok(Self(normal.into_boxed_str()))
+        Ok(Self(normal.into()))
     }
 
     /// Joins segments that come from outside (object names, a spec's `name`), dropping empty ones, as Go's
@@ -153,7 +154,7 @@ impl TryFrom<&str> for BundlePath {
 
 impl From<BundlePath> for String {
     fn from(path: BundlePath) -> Self {
-        path.0.into()
+        path.0.as_ref().to_owned()
     }
 }
 

@@ -14,8 +14,8 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde::Deserialize;
 
-use crate::command::{last_lines, run};
-use crate::project_root;
+use crate::command::{is_installed, last_lines, run};
+use crate::{debian, project_root};
 
 /// What libFuzzer wants of the compiler: a counter for every edge, where it lies, and the operands of comparisons.
 const COVERAGE: [&str; 7] = [
@@ -58,6 +58,10 @@ pub(crate) fn fuzz(task: &FuzzTask) -> Result<()> {
             bail!("there is no target {only:?}, only {}", names.join(", "));
         }
         targets.retain(|target| target.name == *only);
+    }
+    if !is_installed("c++") {
+        debian::install_missing(&[("g++", "/usr/bin/c++")])
+            .context("libFuzzer's sources need a C++ compiler")?;
     }
     let binaries = build(&root, &targets)?;
     println!("fuzz: built in {:.1?}", started.elapsed());
@@ -131,7 +135,7 @@ fn build(root: &Path, targets: &[Bin]) -> Result<PathBuf> {
             cargo.args(["--features", feature]);
         }
     }
-    run(&mut cargo).context("the targets do not build; libFuzzer itself needs a C++ compiler")?;
+    run(&mut cargo).context("the targets do not build")?;
     Ok(folder.join(host).join("debug"))
 }
 

@@ -95,7 +95,8 @@ impl Output {
                     {
                         *inner += start;
                         if *size > 0 {
-                            own.extend(digests.next());
+                            // Room for one: there may be a million of them.
+                            *own = digests.next().into_iter().collect();
                         }
                     }
                 }

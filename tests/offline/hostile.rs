@@ -480,7 +480,7 @@ fn whatever_an_archive_holds_the_memory_is_bounded() {
     }
 }
 
-/// Fewer members than the million that are allowed, so that the test takes seconds without optimisation; the memory
+/// Fewer members than the half million that are allowed, so that the test takes seconds without optimisation; the memory
 /// that each takes is the same.
 const CROWD: usize = 100_000;
 

@@ -122,7 +122,7 @@ pub(crate) fn assemble(findings: Findings, limits: Limits) -> Result<Files, Open
         mut problems,
         truncated,
     } = findings;
-    // A million members fit a small machine only where nothing is held twice: every step below works in place.
+    // Half a million members fit a small machine only where nothing is held twice: every step below works in place.
     members.retain_mut(|found| {
         if *found.name == *index::NAME {
             return false;

@@ -21,7 +21,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            entries: 1_000_000,
+            entries: 500_000,
             total_bytes: 64 << 30,
             ratio: 250,
             ratio_from_bytes: 256 << 20,

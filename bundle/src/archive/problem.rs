@@ -18,7 +18,9 @@ pub enum OpenError {
     #[error("the archive holds no file")]
     Empty,
     /// More members than [`Limits::entries`](super::Limits::entries).
-    #[error("the archive has more than {limit} members; raise the limit for entries to read it")]
+    #[error(
+        "the archive has more than {limit} members, the most that are read; remove what is not needed"
+    )]
     TooManyEntries {
         /// The limit.
         limit: usize,
@@ -31,7 +33,7 @@ pub enum OpenError {
     },
     /// More bytes than [`Limits::total_bytes`](super::Limits::total_bytes).
     #[error(
-        "the archive unpacks to more than {limit} bytes; raise the limit for total bytes to read it"
+        "the archive unpacks to more than {limit} bytes; if you trust it, unpack it and name its folder"
     )]
     TooLarge {
         /// The limit.
@@ -39,8 +41,8 @@ pub enum OpenError {
     },
     /// A higher ratio than [`Limits::ratio`](super::Limits::ratio).
     #[error(
-        "the archive unpacks to more than {limit} times its size, as a decompression bomb does; raise the limit for \
-         the ratio to read it"
+        "the archive unpacks to more than {limit} times its size, as a decompression bomb does; if you trust it, \
+         unpack it and name its folder"
     )]
     TooCompressed {
         /// The limit.
@@ -48,7 +50,7 @@ pub enum OpenError {
     },
     /// More archives inside archives than [`Limits::nesting`](super::Limits::nesting).
     #[error(
-        "the bundle lies inside more than {limit} other archives; unpack it, or raise the limit for nesting"
+        "the bundle lies inside more than {limit} other archives; unpack them and name the innermost"
     )]
     TooNested {
         /// The limit.

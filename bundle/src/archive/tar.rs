@@ -17,8 +17,8 @@ use crate::path::BundlePath;
 /// The longest extended header that is read. Names end at a few KiB.
 pub(crate) const MAX_EXTENSION: u64 = 1 << 20;
 
-/// How many bytes the names and link targets of all members may have: 64 each at the cap of a million.
-pub(crate) const MAX_NAMES: usize = 64 << 20;
+/// How many bytes the names and link targets of all members may have: 100 each at the cap of half a million.
+pub(crate) const MAX_NAMES: usize = 48 << 20;
 
 /// How many records are looked at after a tar's end: GNU tar fills up to twenty.
 const PADDING: usize = 20;

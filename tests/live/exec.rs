@@ -213,7 +213,9 @@ fn answer(mut from: TcpStream, mut to: TcpStream, fault: Fault, client: &Client)
                     break;
                 }
                 Fault::Corrupt(after) if passed + length > after => {
-                    bytes.iter_mut().for_each(|byte| *byte ^= 0x55);
+                    for byte in bytes.iter_mut() {
+                        *byte ^= 0x55;
+                    }
                 }
                 Fault::Late => thread::sleep(Duration::from_millis(20)),
                 Fault::Cut(_) | Fault::Stall(_) | Fault::Corrupt(_) => {}

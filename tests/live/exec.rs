@@ -281,10 +281,7 @@ fn a_stream_that_the_network_spoils_is_never_taken_for_whole() {
         match fault {
             Fault::Late => assert_eq!(text, whole),
             Fault::Corrupt(_) => assert_ne!(text, whole),
-            Fault::Cut(after) | Fault::Stall(after) => {
-                // What came is there.
-                let least = after.saturating_sub(2000);
-                assert!(text.len() >= least, "{fault:?}: {} bytes", text.len());
+            Fault::Cut(_) | Fault::Stall(_) => {
                 assert!(
                     whole.starts_with(&text) && text.len() < whole.len(),
                     "{fault:?}: {text}"

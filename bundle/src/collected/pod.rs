@@ -3,10 +3,10 @@
 
 use std::fmt::Write as _;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use super::list;
 use super::node::Condition;
+use super::{list, or_default};
 
 /// A pod.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -66,8 +66,8 @@ pub struct PodStatus {
     pub reason: String,
     /// The sentence to that reason.
     pub message: String,
-    /// `PodScheduled`, `Ready` and their kin.
-    #[serde(deserialize_with = "list")]
+    /// `Ready`, and of `PodScheduled` and their kin those that are not true: a healthy pod's say nothing.
+    #[serde(deserialize_with = "telling")]
     pub conditions: Vec<Condition>,
     /// One per init container, in their order.
     #[serde(deserialize_with = "list")]
@@ -131,6 +131,16 @@ pub struct Terminated {
     pub reason: String,
     /// What the container said in its termination message.
     pub message: String,
+}
+
+fn telling<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Condition>, D::Error> {
+    let all: Vec<Condition> = or_default(deserializer)?;
+    let telling = all
+        .into_iter()
+        .filter(|condition| condition.kind == "Ready" || condition.status != "True");
+    let mut kept: Vec<Condition> = telling.collect();
+    kept.shrink_to_fit();
+    Ok(kept)
 }
 
 /// Why a pod is as it is.

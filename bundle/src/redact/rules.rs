@@ -71,6 +71,8 @@ pub(super) struct Pattern {
     pub(super) whole: Expression,
     /// The expression without its closing part, to the end of the text.
     pub(super) unclosed: Expression,
+    /// A byte that every match holds: most lines with a rule's literal are told so without the expression.
+    needs: Option<u8>,
 }
 
 impl Pattern {
@@ -79,11 +81,26 @@ impl Pattern {
         Self {
             whole: Expression::new(format!("{opening}{secret}{closing}")),
             unclosed: Expression::new(format!(r"{opening}{secret}\z")),
+            needs: None,
+        }
+    }
+
+    /// No match is without `byte`.
+    pub(super) fn needs(self, byte: u8) -> Self {
+        Self {
+            needs: Some(byte),
+            ..self
         }
     }
 
     /// Adds the places of all secrets in `line`, in order.
     pub(super) fn secrets(&self, line: &[u8], found: &mut Vec<Range<usize>>) {
+        if self
+            .needs
+            .is_some_and(|byte| memchr::memchr(byte, line).is_none())
+        {
+            return;
+        }
         let whole = self.whole.get();
         whole.each_match(line, |captures| found.extend(masked(whole, captures)));
     }

@@ -13,34 +13,41 @@ pub(super) const KURL_FILES: [&str; 2] = [
     "cluster-resources/custom-resources/installers.cluster.kurl.sh/*.json",
 ];
 
-/// Environment variables in escaped JSON, by a part of the name, and how the rule is called.
-const ESCAPED_ENV: [(&str, &str); 7] = [
+/// Environment variables in escaped JSON: a part of the name, the literals, the rule's name.
+const ESCAPED_ENV: [(&str, &[&str], &str); 7] = [
     (
         "SECRET_?ACCESS_?KEY",
+        &["access_key", "accesskey"],
         "Redact values for environment variables that look like AWS Secret Access Keys",
     ),
     (
         "ACCESS_?KEY_?ID",
+        &["access_key", "accesskey"],
         "Redact values for environment variables that look like AWS Access Keys",
     ),
     (
         "OWNER_?ACCOUNT",
+        &["owner_account", "owneraccount"],
         "Redact values for environment variables that look like AWS Owner or Account numbers",
     ),
     (
         r#"password[^"]*"#,
+        &["password"],
         "Redact values for environment variables with names beginning with 'password'",
     ),
     (
         r#"token[^"]*"#,
+        &["token"],
         "Redact values for environment variables with names beginning with 'token'",
     ),
     (
         r#"database[^"]*"#,
+        &["database"],
         "Redact values for environment variables with names beginning with 'database'",
     ),
     (
         r#"user[^"]*"#,
+        &["user"],
         "Redact values for environment variables with names beginning with 'user'",
     ),
 ];
@@ -154,16 +161,18 @@ const KURL_FIELDS: [(&str, &str, &[&str]); 4] = [
 /// The rules for every file, in troubleshoot's order.
 pub(super) fn rules() -> Vec<GatedRule> {
     let mut rules = Vec::new();
-    for (part, name) in ESCAPED_ENV {
+    for (part, literals, name) in ESCAPED_ENV {
         let opening = format!(r#"(?i)(\\"name\\":\\"[^"]*{part}\\",\\"value\\":\\")"#);
-        let pattern = Pattern::new(&opening, r#"(?P<mask>[^"]*)"#, r#"(\\")"#);
-        rules.push(line(name, pattern, &[r#"\"name\":\""#]));
+        let pattern = Pattern::new(&opening, r#"(?P<mask>[^"]*)"#, r#"(\\")"#).needs(b'\\');
+        rules.push(line(name, pattern, literals));
     }
     for (opening, secret, literals, name) in CONNECTIONS {
-        rules.push(line(name, Pattern::new(opening, secret, ""), literals));
+        let pattern = Pattern::new(opening, secret, "").needs(b'@');
+        rules.push(line(name, pattern, literals));
     }
     for (key, name) in CONNECTION_KEYS {
         let pattern = Pattern::new(&format!("(?i)({key} *= *)"), "(?P<mask>[^;]+)", "(;)");
+        let pattern = pattern.needs(b'=');
         rules.push(line(name, pattern, &[";"]));
     }
     for (part, literals, name) in INDENTED_ENV {

@@ -193,14 +193,18 @@ impl Json {
         }
     }
 
-    /// Goes on to the next token in `rest`, which begins here.
+    /// Goes on to the next token in `rest`, which begins here. Half of an indented document is blanks.
     fn skip_blanks<'t>(&mut self, rest: &'t [u8]) -> &'t [u8] {
-        let blanks = rest
-            .iter()
-            .take_while(|byte| byte.is_ascii_whitespace())
-            .count();
-        if let Some(end) = memchr::memrchr(b'\n', &rest[..blanks]) {
-            self.line = self.at + end + 1;
+        const INDENT: [u8; 8] = [b' '; 8];
+        let mut blanks = 0;
+        while let Some(byte) = rest.get(blanks).filter(|byte| byte.is_ascii_whitespace()) {
+            blanks += 1;
+            if *byte == b'\n' {
+                self.line = self.at + blanks;
+                while rest[blanks..].first_chunk() == Some(&INDENT) {
+                    blanks += INDENT.len();
+                }
+            }
         }
         self.at += blanks;
         &rest[blanks..]

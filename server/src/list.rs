@@ -100,6 +100,7 @@ pub(crate) fn list(
             view,
             state: State::Head(head),
             reader: None,
+            bytes: Vec::new(),
         })))
     })
 }
@@ -383,6 +384,8 @@ struct Chunks {
     state: State,
     /// The file last read from, by its number.
     reader: Option<(u32, FileReader)>,
+    /// What was last read from it.
+    bytes: Vec<u8>,
 }
 
 impl Chunks {
@@ -419,7 +422,7 @@ impl Chunks {
         let source = &resource.files[first.file as usize];
         let length = last.offset + u64::from(last.length) - first.offset;
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; length];
+        self.bytes.resize(length, 0);
         let reader = match &mut self.reader {
             Some((file, reader)) if *file == first.file => reader,
             other => {
@@ -429,18 +432,20 @@ impl Chunks {
             }
         };
         let read = reader.seek(SeekFrom::Start(first.offset));
-        read.and_then(|_| reader.read_exact(&mut bytes))
+        read.and_then(|_| reader.read_exact(&mut self.bytes))
             .map_err(|error| ReadError::Unreadable {
                 path: source.path.clone(),
                 reason: error.to_string(),
             })?;
-        let mut chunk = Vec::with_capacity(bytes.len() + run.len());
+        let mut chunk = Vec::with_capacity(length + run.len());
         for (position, object) in run.iter().enumerate() {
             if self.next + position > 0 {
                 chunk.push(b',');
             }
             let start = usize::try_from(object.offset - first.offset).unwrap_or(usize::MAX);
-            let item = bytes.get(start..start.saturating_add(object.length as usize));
+            let item = self
+                .bytes
+                .get(start..start.saturating_add(object.length as usize));
             let item = item.expect("an object ends within the run that it is in");
             self.view
                 .item(&materialize(source, object, item)?, &mut chunk);

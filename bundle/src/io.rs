@@ -198,6 +198,7 @@ impl ReadAt for MemoryFile {
         file.read_exact_at(buffer, offset)
     }
 }
+
 /// The place that is meant, in what lies between 0 and `end`.
 pub(crate) fn sought(position: u64, end: u64, to: SeekFrom) -> io::Result<u64> {
     let place = match to {

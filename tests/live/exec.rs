@@ -6,6 +6,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
@@ -151,13 +152,6 @@ enum Fault {
     Late,
 }
 
-/// What is known of the side that asks.
-#[derive(Default)]
-struct Client {
-    runs_a_command: AtomicBool,
-    is_gone: AtomicBool,
-}
-
 /// Stands between the binary and an API server without TLS, and spoils the streams of commands. The kubeconfig leads there.
 fn spoilt(cluster: &Cluster, upstream: u16, fault: Fault) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -165,26 +159,27 @@ fn spoilt(cluster: &Cluster, upstream: u16, fault: Fault) -> String {
     thread::spawn(move || {
         for client in listener.incoming().filter_map(Result::ok) {
             let server = TcpStream::connect(("127.0.0.1", upstream)).expect("the proxy listens");
-            let state = Arc::new(Client::default());
+            let is_command = Arc::new(AtomicBool::new(false));
+            let (asks, is_gone) = mpsc::channel();
             let (mut from, mut to) = (
                 client.try_clone().expect("a socket"),
                 server.try_clone().expect("a socket"),
             );
-            let mark = Arc::clone(&state);
+            let mark = Arc::clone(&is_command);
             thread::spawn(move || {
+                let _asks: mpsc::Sender<()> = asks;
                 let mut piece = [0; 8192];
                 while let Ok(length @ 1..) = from.read(&mut piece) {
                     if piece[..length].windows(6).any(|six| six == b"/exec?") {
-                        mark.runs_a_command.store(true, Ordering::SeqCst);
+                        mark.store(true, Ordering::SeqCst);
                     }
                     if to.write_all(&piece[..length]).is_err() {
                         break;
                     }
                 }
-                mark.is_gone.store(true, Ordering::SeqCst);
                 let _ = to.shutdown(Shutdown::Write);
             });
-            thread::spawn(move || answer(server, client, fault, &state));
+            thread::spawn(move || answer(server, client, fault, &is_command, &is_gone));
         }
     });
     let kubeconfig = serde_json::json!({
@@ -196,20 +191,24 @@ fn spoilt(cluster: &Cluster, upstream: u16, fault: Fault) -> String {
     kubeconfig.to_string()
 }
 
-/// Passes on what the API server says.
-fn answer(mut from: TcpStream, mut to: TcpStream, fault: Fault, client: &Client) {
+/// Passes on what the API server says. `is_gone` ends with the side that asks.
+fn answer(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    fault: Fault,
+    is_command: &AtomicBool,
+    is_gone: &Receiver<()>,
+) {
     let mut piece = [0; 500];
     let mut passed = 0;
     while let Ok(length @ 1..) = from.read(&mut piece) {
         let bytes = &mut piece[..length];
-        if client.runs_a_command.load(Ordering::SeqCst) {
+        if is_command.load(Ordering::SeqCst) {
             match fault {
                 Fault::Cut(after) if passed + length > after => break,
                 Fault::Stall(after) if passed + length > after => {
                     // Until the other side has had enough.
-                    while !client.is_gone.load(Ordering::SeqCst) {
-                        thread::sleep(Duration::from_millis(20));
-                    }
+                    let _ = is_gone.recv();
                     break;
                 }
                 Fault::Corrupt(after) if passed + length > after => {

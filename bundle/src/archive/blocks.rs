@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::member;
@@ -77,9 +78,7 @@ impl Blocks {
     pub(crate) fn read_exact_at(&self, mut buffer: &mut [u8], mut position: u64) -> io::Result<()> {
         while !buffer.is_empty() {
             let (index, block) = self.find(position)?;
-            // What is read to its end is of no use to the next.
-            let whole = position == block.start && buffer.len() as u64 >= u64::from(block.inflated);
-            let bytes = self.load(index, block, !whole)?;
+            let bytes = self.load(index, block, position..position + buffer.len() as u64)?;
             let inner = usize::try_from(position - block.start).map_err(io::Error::other)?;
             let available = bytes.get(inner..).unwrap_or_default();
             let length = available.len().min(buffer.len());
@@ -101,8 +100,9 @@ impl Blocks {
         Ok((index, block))
     }
 
-    /// A block's inflated bytes. `keep` is false for a reader that will not come back.
-    fn load(&self, index: usize, block: Block, keep: bool) -> io::Result<Arc<Vec<u8>>> {
+    /// The inflated bytes of a block, for a reader of what lies at `wanted`. A block that lies wholly inside that is of no
+    /// use to another reader, and not kept.
+    fn load(&self, index: usize, block: Block, wanted: Range<u64>) -> io::Result<Arc<Vec<u8>>> {
         {
             let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(at) = cache.iter().position(|(cached, _)| *cached == index)
@@ -127,7 +127,7 @@ impl Blocks {
                     .map_err(|damaged| io::Error::new(io::ErrorKind::InvalidData, damaged))?
             }
         });
-        if keep {
+        if wanted.start > block.start || block.end() > wanted.end {
             let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
             if cache.len() == CACHED {
                 cache.pop_front();
@@ -196,9 +196,7 @@ impl Read for StreamReader {
                 }
             }
             let (index, block) = self.blocks.find(self.position)?;
-            // A block that lies wholly inside this file is of no use to the reader of another.
-            let shared = self.position > block.start || block.end() > self.end;
-            let bytes = self.blocks.load(index, block, shared)?;
+            let bytes = self.blocks.load(index, block, self.position..self.end)?;
             self.current = Some((block.start, bytes));
         }
     }

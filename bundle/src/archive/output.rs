@@ -95,7 +95,7 @@ impl Output {
                     {
                         *inner += start;
                         if *size > 0 {
-                            // Room for one: there may be a million of them.
+                            // Room for one: there may be half a million of them.
                             *own = digests.next().into_iter().collect();
                         }
                     }

@@ -87,9 +87,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, array: A) -> Result<Vec<T>, A::Error> {
         if self.or_array {
-            let mut items = Vec::deserialize(SeqAccessDeserializer::new(array))?;
-            items.shrink_to_fit();
-            Ok(items)
+            Vec::deserialize(SeqAccessDeserializer::new(array)).map(tight)
         } else {
             Err(A::Error::invalid_type(Unexpected::Seq, &self))
         }
@@ -167,9 +165,12 @@ where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
 {
-    let mut items: Vec<T> = Option::deserialize(deserializer)?.unwrap_or_default();
+    or_default(deserializer).map(tight)
+}
+
+fn tight<T>(mut items: Vec<T>) -> Vec<T> {
     items.shrink_to_fit();
-    Ok(items)
+    items
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Deserializer};
 
 use super::node::Condition;
-use super::{list, or_default};
+use super::{list, or_default, tight};
 
 /// A pod.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -138,9 +138,7 @@ fn telling<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Condition>,
     let telling = all
         .into_iter()
         .filter(|condition| condition.kind == "Ready" || condition.status != "True");
-    let mut kept: Vec<Condition> = telling.collect();
-    kept.shrink_to_fit();
-    Ok(kept)
+    Ok(tight(telling.collect()))
 }
 
 /// Why a pod is as it is.

@@ -27,8 +27,8 @@ pub(super) struct Text {
     open: Option<OpenValue>,
     /// The flag in the list item before, and the column of its dash.
     flag: Option<(usize, Class)>,
-    /// So many frames stay open whatever the line looks like: it is text in a value of theirs.
-    held: usize,
+    /// The frame whose value the line under way is text of: whatever that looks like, it ends no frame up to this one.
+    within: Option<usize>,
 }
 
 /// An object of YAML that may turn out to be a Secret or a pair.
@@ -105,10 +105,10 @@ impl Text {
         if content.is_empty() || self.private_key(line, base, found) {
             return;
         }
-        self.held = match self.open_value(line, base, found) {
+        self.within = match self.open_value(line, base, found) {
             Some(Place::Hidden) => return,
-            Some(Place::Inside(frame)) => frame + 1,
-            None => 0,
+            Some(Place::Inside(frame)) => Some(frame),
+            None => None,
         };
         let yaml = Yaml::read(line);
         match &yaml {
@@ -130,7 +130,7 @@ impl Text {
 
     /// The end of the text: what waits for an object that never said what it is.
     pub(super) fn finish(&mut self, found: &mut Vec<Edit>) {
-        self.held = 0;
+        self.within = None;
         self.close(0, found);
     }
 
@@ -206,11 +206,7 @@ impl Text {
         bits: u64,
         found: &mut Vec<Edit>,
     ) {
-        let inside = self.held > 0;
-        let around = self
-            .held
-            .checked_sub(1)
-            .and_then(|last| self.frames.get(last));
+        let around = self.within.and_then(|frame| self.frames.get(frame));
         if around.is_some_and(|frame| yaml.column <= frame.column) {
             // Text of a value, further left than the object that has the value.
             return;
@@ -233,7 +229,7 @@ impl Text {
             }
             return;
         };
-        if !inside {
+        if self.within.is_none() {
             self.data_member(yaml, value, base, found);
         }
         let interesting = matches!(
@@ -400,7 +396,8 @@ impl Text {
 
     /// Closes the objects whose members stand at `column` or further right.
     fn close(&mut self, column: usize, found: &mut Vec<Edit>) {
-        while self.frames.len() > self.held
+        let held = self.within.map_or(0, |frame| frame + 1);
+        while self.frames.len() > held
             && let Some(frame) = self.frames.pop_if(|frame| frame.column >= column)
         {
             if frame.is_secret.is_none() && frame.like_secret {

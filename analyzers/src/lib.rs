@@ -13,6 +13,7 @@ mod go_object;
 mod host;
 mod message;
 pub mod outcome;
+mod pod;
 mod postgres;
 pub mod rules;
 mod s3;

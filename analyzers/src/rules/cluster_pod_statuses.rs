@@ -15,10 +15,11 @@ use syntax::json::Splitter;
 use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
 use crate::config::{docs, parse, schema};
 use crate::document::{Documents, unmasked};
-use crate::finding::{Finding, Judgement, NotEvaluated, ObjectReference, Verdict};
+use crate::finding::{Finding, Judgement, NotEvaluated, Verdict};
 use crate::go_object;
 use crate::message::render_struct;
 use crate::outcome::{Branch, Operator, Outcome, bad_condition, first_match};
+use crate::pod;
 
 pub(super) const KIND: AnalyzerKind = AnalyzerKind {
     name: NAME,
@@ -240,15 +241,10 @@ impl Page<'_> {
                 observed(&one.status.reason, &status.phase),
                 self.path
             ),
-            objects: vec![ObjectReference {
-                api_version: "v1".to_owned(),
-                kind: "Pod".to_owned(),
-                namespace: namespace.clone(),
-                name: name.clone(),
-            }],
+            objects: vec![pod::object(namespace, name)],
             ..Finding::of(one.verdict, one.branch)
         };
-        Ok(finding.with_remedy(remedy(&one.status.reason, namespace, name)))
+        Ok(finding.with_remedy(pod::remedy(&one.status.reason, namespace, name)))
     }
 }
 
@@ -257,22 +253,6 @@ fn observed(reason: &str, phase: &str) -> String {
         phase.to_owned()
     } else {
         format!("{reason}, phase {phase}")
-    }
-}
-
-/// Where to look, by the reason.
-fn remedy(reason: &str, namespace: &str, name: &str) -> String {
-    match reason.trim_start_matches("Init:") {
-        "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" => format!(
-            "Check the image's name and the pull secret; kubectl -n {namespace} describe pod {name} shows the registry's answer."
-        ),
-        "OOMKilled" => format!(
-            "Raise the container's memory limit, or find out what it needs so much for: kubectl -n {namespace} logs {name} --all-containers --previous."
-        ),
-        "CrashLoopBackOff" | "Error" | "RunContainerError" | "StartError" => format!(
-            "kubectl -n {namespace} logs {name} --all-containers --previous shows what it said before it ended."
-        ),
-        _ => format!("kubectl -n {namespace} describe pod {name} shows its conditions and events."),
     }
 }
 

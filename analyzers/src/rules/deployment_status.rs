@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
 use crate::config::{docs, parse, schema};
 use crate::finding::{Icon, Judgement, NotEvaluated};
-use crate::workload::{WorkloadConfig, WorkloadKind};
+use crate::workload::{Absence, WorkloadConfig, WorkloadKind, lacks_replicas, replicas};
 
 pub(super) const KIND: AnalyzerKind = AnalyzerKind {
     name: NAME,
@@ -27,13 +27,19 @@ const DEPLOYMENT: WorkloadKind = WorkloadKind {
     analyzer: NAME,
     noun: "deployment",
     label: "Deployment",
+    api_version: "apps/v1",
     kind: "Deployment",
     folder: "cluster-resources/deployments",
     icon: Icon {
         key: "kubernetes_deployment_status",
         file: "deployment-status.svg?w=17&h=17",
     },
+    counts: &[("", |status| status.ready_replicas)],
     is_complete,
+    lacks: lacks_replicas,
+    observed: replicas,
+    trouble: "are not ready",
+    absence: Absence::Outcome,
     judges_without_outcomes: false,
 };
 

@@ -4,6 +4,7 @@
 use crate::analyzer::AnalyzerKind;
 
 mod certificates;
+mod cluster_container_statuses;
 mod cluster_pod_statuses;
 mod cluster_version;
 mod custom_resource_definition;
@@ -16,6 +17,7 @@ mod host_image_bundle;
 mod host_memory;
 mod host_os;
 mod host_registry_images;
+mod job_status;
 mod json_compare;
 mod log_patterns;
 mod node_resources;
@@ -23,6 +25,7 @@ mod postgres;
 mod postgres_limits;
 mod registry_images;
 mod registry_reachability;
+mod replicaset_status;
 mod s3;
 mod s3_status;
 mod statefulset_status;
@@ -34,12 +37,14 @@ mod velero_health;
 /// Every analyzer, sorted by scope and name.
 pub const KINDS: &[&AnalyzerKind] = &[
     &certificates::KIND,
+    &cluster_container_statuses::KIND,
     &cluster_pod_statuses::KIND,
     &cluster_version::KIND,
     &custom_resource_definition::KIND,
     &deployment_status::KIND,
     &distribution::KIND,
     &gpu_capacity::KIND,
+    &job_status::KIND,
     &json_compare::KIND,
     &log_patterns::KIND,
     &node_resources::KIND,
@@ -47,6 +52,7 @@ pub const KINDS: &[&AnalyzerKind] = &[
     &postgres_limits::KIND,
     &registry_images::KIND,
     &registry_reachability::KIND,
+    &replicaset_status::KIND,
     &s3::KIND,
     &s3_status::KIND,
     &statefulset_status::KIND,
@@ -180,11 +186,13 @@ mod tests {
         "cluster-resources/deployments/shop.json",
         "cluster-resources/deployments/velero.json",
         "cluster-resources/events/shop.json",
+        "cluster-resources/jobs/shop.json",
         "cluster-resources/nodes.json",
         "cluster-resources/pods/shop.json",
         "cluster-resources/pods/velero.json",
         "cluster-resources/pvcs/shop.json",
         "cluster-resources/pvs.json",
+        "cluster-resources/replicasets/shop.json",
         "cluster-resources/resources.json",
         "cluster-resources/statefulsets/shop.json",
         "cluster-resources/storage-classes.json",

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
 use crate::config::{docs, parse, schema};
 use crate::finding::{Icon, Judgement, NotEvaluated};
-use crate::workload::{WorkloadConfig, WorkloadKind};
+use crate::workload::{Absence, WorkloadConfig, WorkloadKind, lacks_replicas, replicas};
 
 pub(super) const KIND: AnalyzerKind = AnalyzerKind {
     name: NAME,
@@ -27,13 +27,19 @@ const STATEFULSET: WorkloadKind = WorkloadKind {
     analyzer: NAME,
     noun: "statefulset",
     label: "Statefulset",
+    api_version: "apps/v1",
     kind: "StatefulSet",
     folder: "cluster-resources/statefulsets",
     icon: Icon {
         key: "kubernetes_statefulset_status",
         file: "statefulset-status.svg?w=23&h=14",
     },
+    counts: &[("", |status| status.ready_replicas)],
     is_complete,
+    lacks: lacks_replicas,
+    observed: replicas,
+    trouble: "are not ready",
+    absence: Absence::Outcome,
     judges_without_outcomes: true,
 };
 

@@ -1,6 +1,8 @@
 //! `assay redact` and `support-bundle redact`: a bundle in, a masked bundle out.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use anyhow::{Context as _, anyhow, bail};
 use bundle::archive::Problem;
@@ -127,22 +129,19 @@ fn default_output(path: &Path) -> anyhow::Result<PathBuf> {
     ))
 }
 
+/// How many files are redacted side by side, at most: each holds a few blocks.
+const LANES: usize = 4;
+
 /// Copies what can be read, and returns what cannot.
 fn write(files: &Files, writer: &ArchiveWriter) -> anyhow::Result<Vec<Gap>> {
-    let mut unread = Vec::new();
-    let version = files.paths().find(|path| path.as_str() == VERSION);
-    for path in version
-        .into_iter()
-        .chain(files.paths().filter(|path| path.as_str() != VERSION))
-    {
-        if let Err(reason) = copy(files, path, writer)? {
-            unread.push(Gap {
-                path: path.as_str().to_owned(),
-                reason: GapReason::Malformed,
-                detail: reason,
-            });
-        }
+    let is_version = |path: &&BundlePath| path.as_str() == VERSION;
+    let mut unread: Vec<Gap> = Vec::new();
+    for path in files.paths().filter(is_version) {
+        unread.extend(copy(files, path, writer)?);
     }
+    let paths: Vec<&BundlePath> = files.paths().filter(|path| !is_version(path)).collect();
+    unread.extend(copy_all(files, &paths, writer)?);
+    unread.sort_by(|a, b| a.path.cmp(&b.path));
     for path in manifest::AFTER_ANALYSIS {
         let path = BundlePath::new(path)?;
         if path.as_str() != manifest::PATH
@@ -180,23 +179,62 @@ fn write(files: &Files, writer: &ArchiveWriter) -> anyhow::Result<Vec<Gap>> {
 
 const VERSION: &str = "version.yaml";
 
-/// Copies one file; the inner error says why it cannot be read.
-fn copy(
+/// Copies the files on as many threads as there are cores, up to [`LANES`]: redaction of one file after the other leaves
+/// a core idle that waits to compress. The first error ends all.
+fn copy_all(
     files: &Files,
-    path: &BundlePath,
+    paths: &[&BundlePath],
     writer: &ArchiveWriter,
-) -> anyhow::Result<Result<(), String>> {
+) -> anyhow::Result<Vec<Gap>> {
+    let next = AtomicUsize::new(0);
+    let lane = || {
+        let mut unread = Vec::new();
+        while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let copied = copy(files, path, writer);
+            if copied.is_err() {
+                next.store(paths.len(), Ordering::Relaxed);
+            }
+            unread.extend(copied?);
+        }
+        anyhow::Ok(unread)
+    };
+    let lanes = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        let lanes: Vec<_> = (0..lanes.min(LANES)).map(|_| scope.spawn(lane)).collect();
+        let mut unread = Vec::new();
+        for lane in lanes {
+            let of_lane = lane
+                .join()
+                .unwrap_or_else(|_| Err(anyhow!("a thread that redacts ended early")))?;
+            unread.extend(of_lane);
+        }
+        Ok(unread)
+    })
+}
+
+/// Copies one file; the gap says why it cannot be read.
+fn copy(files: &Files, path: &BundlePath, writer: &ArchiveWriter) -> anyhow::Result<Option<Gap>> {
     let attempt = || format!("failed to copy {path}");
+    let unread = |detail: String| {
+        Some(Gap {
+            path: path.as_str().to_owned(),
+            reason: GapReason::Malformed,
+            detail,
+        })
+    };
     if let Some(target) = files.link_target(path.as_str()) {
-        return writer.link(path, &target).with_context(attempt).map(Ok);
+        writer.link(path, &target).with_context(attempt)?;
+        return Ok(None);
     }
     let mut source = match files.open(path.as_str()) {
         Ok(source) => source,
-        Err(error) => return Ok(Err(error.to_string())),
+        Err(error) => return Ok(unread(error.to_string())),
     };
     match writer.copy_from(path, &mut source) {
-        Ok(_) => Ok(Ok(())),
-        Err(WriteError::Source { error, .. }) => Ok(Err(format!("{path} cannot be read: {error}"))),
+        Ok(_) => Ok(None),
+        Err(WriteError::Source { error, .. }) => {
+            Ok(unread(format!("{path} cannot be read: {error}")))
+        }
         Err(error) => Err(error).with_context(attempt),
     }
 }

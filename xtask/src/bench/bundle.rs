@@ -89,13 +89,15 @@ impl Bundle<'_> {
         nodes: usize,
     ) -> Result<()> {
         let random = &mut self.random;
-        let pods: Vec<Value> = pods
+        let mut pods: Vec<Value> = pods
             .map(|k| {
                 let mut pod = objects::pod(random, name, k, nodes);
                 objects::observe(random, &mut pod, k);
                 pod
             })
             .collect();
+        // As an API server lists them.
+        pods.sort_by_cached_key(|pod| pod["metadata"]["name"].to_string());
         let deployments: Vec<Value> = APPS
             .iter()
             .map(|app| {

@@ -127,7 +127,79 @@ impl Bundle<'_> {
             "apps/v1",
             &sets,
         )?;
-        self.list(&format!("configmaps/{name}"), "ConfigMap", "v1", &maps)
+        self.list(&format!("configmaps/{name}"), "ConfigMap", "v1", &maps)?;
+        self.put_others(i, name)
+    }
+
+    /// What stands beside pods and their workloads.
+    fn put_others(&mut self, i: usize, name: &str) -> Result<()> {
+        let random = &mut self.random;
+        let mut replicasets: Vec<Value> = APPS
+            .iter()
+            .map(|app| objects::workload(random, "ReplicaSet", name, app, 10, 10))
+            .collect();
+        for set in &mut replicasets {
+            let app = set["metadata"]["name"].as_str().unwrap_or_default();
+            set["metadata"]["name"] = json!(format!("{app}-{}", random.hex(9)));
+        }
+        let metadata = |random: &mut Random, object: &str| json!({"name": object, "namespace": name, "uid": random.uid(), "creationTimestamp": random.time()});
+        let jobs = [json!({
+            "metadata": metadata(random, "migrate"),
+            "spec": {"completions": 1, "parallelism": 1, "backoffLimit": 3}, "status": {"succeeded": 1},
+        })];
+        let services: Vec<Value> = APPS
+            .iter()
+            .enumerate()
+            .map(|(j, app)| {
+                json!({
+                    "metadata": metadata(random, app),
+                    "spec": {
+                        "type": "ClusterIP", "clusterIP": format!("10.96.{i}.{j}"), "selector": {"app": app},
+                        "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],
+                    },
+                })
+            })
+            .collect();
+        let claims = [json!({
+            "metadata": metadata(random, "data-pg-0"),
+            "spec": {
+                "accessModes": ["ReadWriteOnce"], "storageClassName": "standard",
+                "resources": {"requests": {"storage": "100Gi"}},
+            },
+            "status": {"phase": "Bound"},
+        })];
+        let ingresses = [json!({
+            "metadata": metadata(random, "web"),
+            "spec": {"rules": [{"host": format!("{name}.example.test"), "http": {"paths": [{
+                "path": "/", "pathType": "Prefix", "backend": {"service": {"name": "gateway", "port": {"number": 80}}},
+            }]}}]},
+        })];
+        let events: Vec<Value> = (0..60).map(|j| objects::event(random, name, j)).collect();
+        self.list(
+            &format!("replicasets/{name}"),
+            "ReplicaSet",
+            "apps/v1",
+            &replicasets,
+        )?;
+        self.list(&format!("jobs/{name}"), "Job", "batch/v1", &jobs)?;
+        self.list(&format!("services/{name}"), "Service", "v1", &services)?;
+        self.list(
+            &format!("pvcs/{name}"),
+            "PersistentVolumeClaim",
+            "v1",
+            &claims,
+        )?;
+        self.list(
+            &format!("ingress/{name}"),
+            "Ingress",
+            "networking.k8s.io/v1",
+            &ingresses,
+        )?;
+        self.list(&format!("events/{name}"), "Event", "v1", &events)?;
+        self.put(
+            &format!("secrets/{name}/registry.json"),
+            &json!({"namespace": name, "name": "registry", "key": "", "secretExists": true}),
+        )
     }
 
     fn list(&mut self, path: &str, kind: &str, api_version: &str, items: &[Value]) -> Result<()> {

@@ -381,3 +381,34 @@ pub(super) fn config_map(random: &mut Random, namespace: &str, name: &str) -> Va
         },
     })
 }
+
+/// An event of a pod that is not there any more, as most are.
+pub(super) fn event(random: &mut Random, namespace: &str, i: usize) -> Value {
+    let (reason, message) = [
+        ("BackOff", "Back-off restarting failed container"),
+        ("Pulled", "Successfully pulled image"),
+        (
+            "FailedScheduling",
+            "0/1000 nodes are available: insufficient cpu",
+        ),
+        (
+            "Unhealthy",
+            "Readiness probe failed: HTTP probe failed with statuscode: 503",
+        ),
+    ][i % 4];
+    let pod = format!("{}-{}-{}", random.of(APPS), random.hex(9), random.hex(5));
+    json!({
+        "metadata": {
+            "name": format!("{pod}.{}", random.hex(16)), "namespace": namespace, "uid": random.uid(),
+            "creationTimestamp": random.time(),
+        },
+        "involvedObject": {"apiVersion": "v1", "kind": "Pod", "namespace": namespace, "name": pod},
+        "reason": reason,
+        "message": message,
+        "type": if reason == "Pulled" { "Normal" } else { "Warning" },
+        "count": i + 1,
+        "source": {"component": "kubelet"},
+        "firstTimestamp": random.time(),
+        "lastTimestamp": random.time(),
+    })
+}

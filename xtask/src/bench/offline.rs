@@ -3,8 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::Result;
-use serde_json::{Value, json};
+use anyhow::{Result, ensure};
 
 use super::measure::{Usage, here, measure};
 use super::objects::Size;
@@ -57,7 +56,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         "reads one member",
     )?;
     let fifty = bench.folder().join("fifty.yaml");
-    fs::write(&fifty, serde_json::to_vec_pretty(&fifty_analyzers())?)?;
+    fs::write(&fifty, include_str!("specs/fifty.yaml"))?;
     analyze(
         bench,
         "analysis, 50 analyzers",
@@ -134,6 +133,10 @@ fn analyze(
     let (archive, spec) = (archive.to_string_lossy(), spec.to_string_lossy());
     let arguments = ["analyze", "--bundle", &archive, "--format", "json", &spec];
     let ours = measure(&here, bench.folder(), &bench.binary, &arguments)?;
+    ensure!(
+        ours.complete,
+        "{what}: not every analyzer of {spec} was evaluated"
+    );
     let peer = bench.peer(
         "support-bundle",
         &["analyze", "--bundle", &archive, "--output", "json", &spec],
@@ -149,78 +152,6 @@ fn analyze(
     Ok(())
 }
 
-/// Fifty analyzers of mixed kinds over the generated cluster.
-fn fifty_analyzers() -> Value {
-    let verdicts = |when: &str| json!([{"fail": {"when": when, "message": "no"}}, {"pass": {"message": "yes"}}]);
-    let mut analyzers = vec![
-        json!({"clusterVersion": {"outcomes": verdicts("< 1.30.0")}}),
-        json!({"distribution": {"outcomes": verdicts("== docker-desktop")}}),
-        json!({"storageClass": {"storageClassName": "standard", "outcomes": [{"fail": {"message": "no"}}, {"pass": {"message": "yes"}}]}}),
-        json!({"clusterPodStatuses": {"outcomes": [{"fail": {"when": "!= Healthy", "message": "{{ .Namespace }}/{{ .Name }} is {{ .Status.Reason }}"}}]}}),
-        json!({"deploymentStatus": {"outcomes": []}}),
-        json!({"statefulsetStatus": {"outcomes": []}}),
-    ];
-    for name in ["widgets.example.test", "backups.velero.io"] {
-        analyzers.push(json!({"customResourceDefinition": {
-            "checkName": name, "customResourceDefinitionName": name,
-            "outcomes": [{"warn": {"message": "no"}}, {"pass": {"message": "yes"}}],
-        }}));
-    }
-    for when in [
-        "count() < 100",
-        "sum(cpuCapacity) < 4000",
-        "min(memoryCapacity) < 8Gi",
-        "max(memoryAllocatable) < 32Gi",
-        "sum(podAllocatable) < 10000",
-        "min(ephemeralStorageCapacity) < 50Gi",
-    ] {
-        for filter in ["amd64", "arm64"] {
-            analyzers.push(json!({"nodeResources": {
-                "checkName": format!("{when} on {filter}"), "filters": {"cpuArchitecture": filter}, "outcomes": verdicts(when),
-            }}));
-        }
-    }
-    for (i, regex) in [
-        "CrashLoopBackOff",
-        "OOMKilled",
-        r"shop/orders:4\.(9|10)\.",
-        r#""phase": "Failed""#,
-    ]
-    .iter()
-    .enumerate()
-    {
-        analyzers.push(json!({"textAnalyze": {
-            "checkName": format!("text {i}"), "fileName": "cluster-resources/pods/team-0*.json", "regex": regex,
-            "outcomes": [{"warn": {"when": "true", "message": "seen"}}, {"pass": {"when": "false", "message": "not seen"}}],
-        }}));
-    }
-    for i in 0..3 {
-        analyzers.push(json!({"jsonCompare": {
-            "checkName": format!("node {i}"), "fileName": "cluster-resources/nodes.json",
-            "jsonPath": format!("{{.items[{i}].metadata.name}}"), "value": format!("\"node-{i:04}\""),
-            "outcomes": [{"fail": {"when": "false", "message": "another"}}, {"pass": {"when": "true", "message": "the same"}}],
-        }}));
-    }
-    for i in 0..50 - analyzers.len() {
-        let namespace = format!("team-{:03}", i % 2);
-        analyzers.push(if i.is_multiple_of(2) {
-            json!({"deploymentStatus": {
-                "name": super::objects::APPS[i % 10], "namespace": namespace,
-                "outcomes": [{"fail": {"when": "< 10", "message": "not ready"}}, {"pass": {"when": ">= 10", "message": "ready"}}],
-            }})
-        } else {
-            json!({"statefulsetStatus": {
-                "name": "pg", "namespace": namespace,
-                "outcomes": [{"fail": {"when": "< 3", "message": "not ready"}}, {"pass": {"when": ">= 3", "message": "ready"}}],
-            }})
-        });
-    }
-    json!({
-        "apiVersion": "troubleshoot.sh/v1beta2", "kind": "Analyzer",
-        "metadata": {"name": "bench-fifty"}, "spec": {"analyzers": analyzers},
-    })
-}
-
 pub(super) fn megabytes(bytes: u64) -> String {
     format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10)
 }
@@ -231,15 +162,4 @@ fn speed(bytes: u64, usage: Usage) -> String {
         "{:.0} MB per CPU s",
         bytes as f64 / 1e6 / usage.cpu.max(0.01)
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn there_are_fifty() {
-        let spec = fifty_analyzers();
-        assert_eq!(spec["spec"]["analyzers"].as_array().map(Vec::len), Some(50));
-    }
 }

@@ -1,5 +1,6 @@
 //! Reading the documents that analyzers judge, and never taking a part for the whole.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use bundle::manifest::{Gap, GapReason};
 use bundle::redact::MASK;
 use bundle::{BundlePath, Files, ReadError};
 use serde::de::DeserializeOwned;
+use syntax::selector::LabelSelector;
 
 use crate::finding::NotEvaluated;
 
@@ -182,6 +184,17 @@ pub(crate) fn counted<N: Copy + Display + PartialEq + From<u8>>(number: N, what:
 #[must_use]
 pub(crate) fn is_masked(text: &str) -> bool {
     text.contains(MASK) || text.contains("***TOKEN_")
+}
+
+/// Whether the selector selects what has these labels, which a masked one that it asks for leaves open.
+pub(crate) fn selects(
+    selector: &LabelSelector,
+    labels: &BTreeMap<String, String>,
+) -> Result<bool, NotEvaluated> {
+    for requirement in selector.requirements() {
+        unmasked(labels.get(requirement.key()).map_or("", |it| it))?;
+    }
+    Ok(selector.matches(|key| labels.get(key).map(String::as_str)))
 }
 
 /// Refuses to judge a masked value.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use syntax::selector::LabelSelector;
 
 use crate::analyzer::Meta;
-use crate::document::{Documents, counted, document, unmasked};
+use crate::document::{Documents, counted, document, selects, unmasked};
 use crate::finding::{Finding, Icon, Judgement, NotEvaluated, ObjectReference, Verdict};
 use crate::outcome::{Branch, Operator, Outcome, bad_condition, first_match};
 
@@ -173,7 +173,7 @@ impl WorkloadKind {
         };
         for (path, list) in &documents.read {
             for workload in &list.items {
-                match selects(selector, workload) {
+                match selects(selector, &workload.metadata.labels) {
                     Ok(true) if outcomes.is_empty() => {
                         let incomplete = self.incomplete(workload, meta, path);
                         judgement.findings.extend(incomplete);
@@ -323,15 +323,4 @@ impl WorkloadKind {
         let grammar = format!("{} <operator> <number>", names.join("|"));
         grammar.trim_start().to_owned()
     }
-}
-
-/// Whether the selector selects the workload, which a masked label leaves open.
-fn selects(selector: &LabelSelector, workload: &Workload) -> Result<bool, NotEvaluated> {
-    let labels = &workload.metadata.labels;
-    for requirement in selector.requirements() {
-        if let Some(value) = labels.get(requirement.key()) {
-            unmasked(value)?;
-        }
-    }
-    Ok(selector.matches(|key| labels.get(key).map(String::as_str)))
 }

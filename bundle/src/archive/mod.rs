@@ -24,6 +24,7 @@ mod output;
 mod problem;
 mod reader;
 mod scan;
+mod shared;
 mod sink;
 mod spooled;
 mod tar;

@@ -11,7 +11,7 @@ use super::header;
 use super::index::EntryKind;
 use super::ledger::{LossKind, WriteError};
 use super::output::SpooledBlocks;
-use super::writer::Shared;
+use super::shared::Shared;
 use crate::io::{Spool, SpoolFile};
 use crate::manifest::GapReason;
 use crate::path::BundlePath;

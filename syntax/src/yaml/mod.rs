@@ -8,6 +8,7 @@
 mod emit;
 mod load;
 mod node;
+mod order;
 mod scalar;
 
 pub use emit::{emit, emit_node};

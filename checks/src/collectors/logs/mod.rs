@@ -1,10 +1,11 @@
-use std::collections::HashSet;
+mod copy;
+mod search;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bundle::BundlePath;
-use bundle::collected::pod::Pod;
 use bundle::manifest::GapReason;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -16,7 +17,9 @@ use crate::collector::{
     CollectError, Collector, CollectorKind, Context, Output, Permission, Scope, locked,
 };
 use crate::foresight::{self, Expected};
-use crate::pod_log::{self, AT_ONCE, Extent, Log, LoggedContainer, LoggedPod, ROOT, Window};
+use crate::pod_log::{self, AT_ONCE, Extent, ROOT, Window};
+use copy::{Work, write_if_free};
+use search::{Found, Search};
 
 /// The registry row.
 pub(super) const KIND: CollectorKind = CollectorKind {
@@ -278,51 +281,6 @@ async fn next(tasks: &mut JoinSet<Result<(), CollectError>>) -> Result<(), Colle
     }
 }
 
-/// A pod and the folder of its links.
-#[derive(Debug)]
-struct Found {
-    pod: LoggedPod,
-    folder: String,
-}
-
-/// The pods that were found, and what went wrong.
-#[derive(Default)]
-struct Search {
-    pods: Vec<Found>,
-    names: HashSet<String>,
-    errors: Vec<String>,
-}
-
-impl Search {
-    fn add(&mut self, listed: &Listed<'_>) -> Result<(), String> {
-        let added = serde_json::from_slice::<Pod>(listed.bytes)
-            .map_err(|error| error.to_string())
-            .and_then(|pod| self.found(LoggedPod::from(pod)));
-        added.map_err(|reason| {
-            let (namespace, name) = (listed.namespace, listed.name);
-            format!("pod {name:?} in namespace {namespace:?} is malformed: {reason}")
-        })
-    }
-
-    fn found(&mut self, pod: LoggedPod) -> Result<(), String> {
-        let containers = pod.containers.iter().map(|container| &container.name);
-        for name in containers.chain([&pod.namespace, &pod.name]) {
-            // What comes from outside must not lead to another pod's files.
-            let stays = BundlePath::new(name).is_ok_and(|path| path.as_str() == name);
-            if !stays || name.contains('/') {
-                return Err(format!("{name:?} is no name"));
-            }
-        }
-        let folder = if self.names.insert(pod.name.clone()) {
-            pod.name.clone()
-        } else {
-            format!("{}.{}", pod.name, pod.namespace)
-        };
-        self.pods.push(Found { pod, folder });
-        Ok(())
-    }
-}
-
 impl Named {
     /// Copies the logs of these pods.
     async fn copy(
@@ -444,86 +402,6 @@ impl Named {
             }
         }
     }
-}
-
-/// What the pods have in common.
-struct Work {
-    context: Context,
-    output: Output,
-    /// The folder of the links.
-    name: String,
-    /// The containers that are wanted, all where there are none.
-    containers: Vec<String>,
-    extent: Extent,
-}
-
-impl Work {
-    async fn pod(&self, found: &Found) -> Result<(), CollectError> {
-        let all = found.pod.containers.iter();
-        if self.containers.is_empty() {
-            for container in all {
-                self.container(found, container).await?;
-            }
-            return Ok(());
-        }
-        for name in &self.containers {
-            // Of one that the pod does not have the API says so.
-            let unknown = LoggedContainer {
-                name: name.clone(),
-                ran_before: false,
-            };
-            let container = all.clone().find(|container| container.name == *name);
-            self.container(found, container.unwrap_or(&unknown)).await?;
-        }
-        Ok(())
-    }
-
-    async fn container(
-        &self,
-        found: &Found,
-        container: &LoggedContainer,
-    ) -> Result<(), CollectError> {
-        let log = Log {
-            context: &self.context,
-            output: &self.output,
-            pod: &found.pod,
-            container: &container.name,
-            extent: &self.extent,
-        };
-        let mut errors = Vec::new();
-        for previous in [false, true] {
-            if previous && !container.ran_before {
-                continue;
-            }
-            let link = self.beside(found, log.path(previous)?.file_name())?;
-            errors.extend(log.copy(previous, Some(&link)).await?);
-        }
-        if errors.is_empty() {
-            return Ok(());
-        }
-        let file = format!("{}-errors.json", container.name);
-        write_if_free(&self.output, &self.beside(found, &file)?, &errors)
-    }
-
-    /// A file among the links to a pod's logs.
-    fn beside(&self, found: &Found, file: &str) -> Result<BundlePath, CollectError> {
-        Ok(BundlePath::join([&self.name, &found.folder, file])?)
-    }
-}
-
-/// Writes the errors, unless another `logs` collector of the same name has written the same.
-fn write_if_free(
-    output: &Output,
-    path: &BundlePath,
-    errors: &[String],
-) -> Result<(), CollectError> {
-    let Some(mut file) = output.file_if_free(path)? else {
-        return Ok(());
-    };
-    let bytes = syntax::json::to_vec(errors, "  ")
-        .map_err(|error| CollectError::Failed(format!("cannot encode {path}: {error}")))?;
-    file.write(&bytes)?;
-    file.finish()
 }
 
 #[cfg(test)]

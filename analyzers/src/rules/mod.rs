@@ -6,6 +6,7 @@ use crate::analyzer::AnalyzerKind;
 mod certificates;
 mod cluster_pod_statuses;
 mod cluster_version;
+mod container_runtime;
 mod custom_resource_definition;
 mod deployment_status;
 mod distribution;
@@ -16,6 +17,7 @@ mod host_image_bundle;
 mod host_memory;
 mod host_os;
 mod host_registry_images;
+mod ingress;
 mod json_compare;
 mod log_patterns;
 mod node_resources;
@@ -36,10 +38,12 @@ pub const KINDS: &[&AnalyzerKind] = &[
     &certificates::KIND,
     &cluster_pod_statuses::KIND,
     &cluster_version::KIND,
+    &container_runtime::KIND,
     &custom_resource_definition::KIND,
     &deployment_status::KIND,
     &distribution::KIND,
     &gpu_capacity::KIND,
+    &ingress::KIND,
     &json_compare::KIND,
     &log_patterns::KIND,
     &node_resources::KIND,
@@ -180,6 +184,7 @@ mod tests {
         "cluster-resources/deployments/shop.json",
         "cluster-resources/deployments/velero.json",
         "cluster-resources/events/shop.json",
+        "cluster-resources/ingress/shop.json",
         "cluster-resources/nodes.json",
         "cluster-resources/pods/shop.json",
         "cluster-resources/pods/velero.json",

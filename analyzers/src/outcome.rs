@@ -70,7 +70,11 @@ pub fn first_match(
 /// with several branches has words for each.
 #[must_use]
 pub fn by_presence(outcomes: &[Outcome], is_there: bool) -> (Verdict, Branch) {
-    let verdict = if is_there { Verdict::Pass } else { Verdict::Fail };
+    let verdict = if is_there {
+        Verdict::Pass
+    } else {
+        Verdict::Fail
+    };
     let words = outcomes
         .iter()
         .rev()

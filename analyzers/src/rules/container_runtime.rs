@@ -128,7 +128,9 @@ impl Runtimes {
         };
         for node in nodes {
             let reported = node.status.node_info.container_runtime_version.as_str();
-            let name = reported.split_once("://").map_or(reported, |(name, _)| name);
+            let name = reported
+                .split_once("://")
+                .map_or(reported, |(name, _)| name);
             if is_masked(name) {
                 runtimes.untold.get_or_insert(redacted());
             } else if name.is_empty() {

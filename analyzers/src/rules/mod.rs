@@ -10,6 +10,7 @@ mod container_runtime;
 mod custom_resource_definition;
 mod deployment_status;
 mod distribution;
+mod event;
 mod gpu_capacity;
 mod host_cpu;
 mod host_gpu;
@@ -27,6 +28,7 @@ mod registry_images;
 mod registry_reachability;
 mod s3;
 mod s3_status;
+mod secret;
 mod statefulset_status;
 mod storage_class;
 mod text_analyze;
@@ -42,6 +44,7 @@ pub const KINDS: &[&AnalyzerKind] = &[
     &custom_resource_definition::KIND,
     &deployment_status::KIND,
     &distribution::KIND,
+    &event::KIND,
     &gpu_capacity::KIND,
     &ingress::KIND,
     &json_compare::KIND,
@@ -53,6 +56,7 @@ pub const KINDS: &[&AnalyzerKind] = &[
     &registry_reachability::KIND,
     &s3::KIND,
     &s3_status::KIND,
+    &secret::KIND,
     &statefulset_status::KIND,
     &storage_class::KIND,
     &text_analyze::KIND,
@@ -183,6 +187,7 @@ mod tests {
         "cluster-resources/daemonsets/velero.json",
         "cluster-resources/deployments/shop.json",
         "cluster-resources/deployments/velero.json",
+        "cluster-resources/events/default.json",
         "cluster-resources/events/shop.json",
         "cluster-resources/ingress/shop.json",
         "cluster-resources/nodes.json",
@@ -205,6 +210,7 @@ mod tests {
         "registry/release.json",
         "registry/release/reachability.json",
         "run-ping/run-ping.log",
+        "secrets/shop/database/password.json",
         "settings/settings.json",
     ];
 

@@ -255,7 +255,7 @@ fn data(
     }
     let mut data = Value::Null;
     items_at(files, path, &[index], |_, whole| {
-        data = go_object::event(whole)
+        data = go_object::event(whole);
     })?;
     Ok(data)
 }

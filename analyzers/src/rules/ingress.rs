@@ -56,23 +56,24 @@ const ICON: Icon = Icon {
 ///         message: The shop has an Ingress.
 /// ```
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 struct Ingress {
     /// What to say.
     outcomes: Vec<Outcome>,
     /// The Ingress.
-    ingress_name: String,
+    #[serde(rename = "ingressName")]
+    name: String,
     /// Its namespace.
     namespace: String,
 }
 
 impl Analyzer for Ingress {
     fn title(&self, meta: &Meta) -> String {
-        meta.title_or(format!("Ingress {}", self.ingress_name))
+        meta.title_or(format!("Ingress {}", self.name))
     }
 
     fn analyze(&self, meta: &Meta, files: &Files) -> Result<Judgement, NotEvaluated> {
-        let (namespace, name) = (&self.namespace, &self.ingress_name);
+        let (namespace, name) = (&self.namespace, &self.name);
         if namespace.is_empty() || name.is_empty() {
             return Err(NotEvaluated::Spec(format!(
                 "an Ingress is looked up by ingressName and namespace, which are {name:?} and {namespace:?}"

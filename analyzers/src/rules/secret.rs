@@ -58,12 +58,13 @@ const ICON: Icon = Icon {
 ///         message: The password of the database is there.
 /// ```
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 struct Secret {
     /// What to say.
     outcomes: Vec<Outcome>,
     /// The Secret.
-    secret_name: String,
+    #[serde(rename = "secretName")]
+    name: String,
     /// Its namespace, as the collector has it; without one the collector must have none.
     namespace: String,
     /// A key that it must have.
@@ -72,11 +73,11 @@ struct Secret {
 
 impl Analyzer for Secret {
     fn title(&self, meta: &Meta) -> String {
-        meta.title_or(format!("Secret {}", self.secret_name))
+        meta.title_or(format!("Secret {}", self.name))
     }
 
     fn analyze(&self, meta: &Meta, files: &Files) -> Result<Judgement, NotEvaluated> {
-        if self.secret_name.is_empty() {
+        if self.name.is_empty() {
             return Err(NotEvaluated::Spec(
                 "secretName is missing: a Secret is looked up by its name".to_owned(),
             ));
@@ -87,7 +88,7 @@ impl Analyzer for Secret {
         }
         let collected = document::<Collected>(files, &path)?;
         let name = unmasked(&collected.name)?;
-        if ![self.secret_name.as_str(), ""].contains(&name) {
+        if ![self.name.as_str(), ""].contains(&name) {
             let reason = format!("{path} tells of the Secret {name}, not of {}", self.shown());
             return Err(NotEvaluated::Unknown(reason));
         }
@@ -112,7 +113,7 @@ impl Analyzer for Secret {
                 api_version: "v1".to_owned(),
                 kind: "Secret".to_owned(),
                 namespace: self.namespace.clone(),
-                name: self.secret_name.clone(),
+                name: self.name.clone(),
             }],
             ..Finding::of(verdict, &words)
         };
@@ -129,12 +130,12 @@ impl Secret {
 
     /// `shop/database/password`
     fn subject(&self) -> String {
-        joined(&[&self.namespace, &self.secret_name, &self.key])
+        joined(&[&self.namespace, &self.name, &self.key])
     }
 
     /// `shop/database`
     fn shown(&self) -> String {
-        joined(&[&self.namespace, &self.secret_name])
+        joined(&[&self.namespace, &self.name])
     }
 
     /// Why there is no file, as far as the bundle knows, and what to add to the spec where it does not.
@@ -164,7 +165,7 @@ impl Secret {
     fn collector(&self) -> String {
         let fields = [
             ("namespace", &self.namespace),
-            ("name", &self.secret_name),
+            ("name", &self.name),
             ("key", &self.key),
         ];
         let fields: Vec<String> = fields

@@ -177,18 +177,18 @@ impl Event {
 
     /// Whether it is the event; nothing where a mask hides the answer.
     fn is_wanted(&self, event: &Said, regex: Option<&GoRegex>) -> Option<bool> {
-        let is = |wanted: &str, text: &str| match text {
-            text if is_masked(text) => None,
-            text => Some(text.eq_ignore_ascii_case(wanted)),
+        let is = |wanted: &str, text: &str| {
+            if wanted.is_empty() {
+                Some(true)
+            } else if is_masked(text) {
+                None
+            } else {
+                Some(text.eq_ignore_ascii_case(wanted))
+            }
         };
-        let kind = self.kind.as_str();
         let answers = [
             is(&self.reason, &event.reason),
-            if kind.is_empty() {
-                Some(true)
-            } else {
-                is(kind, &event.involved_object.kind)
-            },
+            is(&self.kind, &event.involved_object.kind),
         ];
         if answers.contains(&Some(false)) {
             return Some(false);

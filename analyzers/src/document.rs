@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::io::Read;
 use std::sync::Arc;
 
 use bundle::manifest::{Gap, GapReason};
 use bundle::redact::MASK;
 use bundle::{BundlePath, Files, ReadError};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use syntax::json::Splitter;
 use syntax::selector::LabelSelector;
 
 use crate::finding::NotEvaluated;
@@ -114,6 +117,40 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Documents<T> {
             _ => Ok(self),
         }
     }
+}
+
+/// Reads some items of a list as they stand in its file, one at a time, where a projection has less than is wanted:
+/// those at the indices `wanted`, in ascending order. `each` gets the place in `wanted` and the item.
+pub(crate) fn items_at(
+    files: &Files,
+    path: &str,
+    wanted: &[usize],
+    mut each: impl FnMut(usize, &Value),
+) -> Result<(), NotEvaluated> {
+    let mut splitter = Splitter::default();
+    let mut reader = files.open(path)?;
+    let mut piece = vec![0; 64 << 10];
+    let (mut index, mut nth) = (0, 0);
+    while nth < wanted.len() {
+        let read = reader
+            .read(&mut piece)
+            .map_err(|error| NotEvaluated::Unknown(format!("{path} cannot be read: {error}")))?;
+        if read == 0 {
+            break;
+        }
+        splitter.push(&piece[..read], |item, _| -> Result<(), NotEvaluated> {
+            if wanted.get(nth) == Some(&index) {
+                let whole = serde_json::from_slice(item.bytes).map_err(|error| {
+                    NotEvaluated::Malformed(format!("{path}: item {index}: {error}"))
+                })?;
+                each(nth, &whole);
+                nth += 1;
+            }
+            index += 1;
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 /// Why part of what matches `pattern` is missing, as far as the manifest knows; an API that does not

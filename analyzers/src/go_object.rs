@@ -38,6 +38,7 @@ const NAMES: &[(&str, &str)] = &[
     ("os", "OS"),
     ("qosClass", "QOSClass"),
     ("rbd", "RBD"),
+    ("reportingComponent", "ReportingController"),
     ("seLinuxOptions", "SELinuxOptions"),
     ("serviceAccount", "DeprecatedServiceAccount"),
     ("tcpSocket", "TCPSocket"),
@@ -148,6 +149,52 @@ const POD_STATUS: Zeros = Zeros {
     flags: &[],
 };
 
+/// `Event`, without what is in it.
+const EVENT: Zeros = Zeros {
+    // A time that is not there has no text, where Go prints the year 1.
+    texts: &[
+        "Action",
+        "EventTime",
+        "FirstTimestamp",
+        "LastTimestamp",
+        "Message",
+        "Reason",
+        "ReportingController",
+        "ReportingInstance",
+        "Type",
+    ],
+    lists: &[],
+    maps: &[],
+    nils: &["Related", "Series"],
+    flags: &[],
+};
+
+/// `ObjectReference`.
+const OBJECT_REFERENCE: Zeros = Zeros {
+    texts: &[
+        "APIVersion",
+        "FieldPath",
+        "Kind",
+        "Name",
+        "Namespace",
+        "ResourceVersion",
+        "UID",
+    ],
+    lists: &[],
+    maps: &[],
+    nils: &[],
+    flags: &[],
+};
+
+/// `EventSource`.
+const EVENT_SOURCE: Zeros = Zeros {
+    texts: &["Component", "Host"],
+    lists: &[],
+    maps: &[],
+    nils: &[],
+    flags: &[],
+};
+
 impl Zeros {
     fn object(&self) -> Value {
         let kinds = [
@@ -179,33 +226,41 @@ fn zero_pod() -> Value {
 /// A pod for a template.
 pub(crate) fn pod(json: &Value) -> Value {
     let mut pod = zero_pod();
-    let mut renamed = rename(json);
-    if let Some(fields) = renamed.as_object_mut() {
-        // `metadata` and the type's own fields are embedded structs: Go reads their fields on the object.
-        if let Some(Value::Object(metadata)) = fields.remove("Metadata") {
-            fields.extend(metadata);
-        }
-    }
-    overlay(&mut pod, renamed);
+    overlay(&mut pod, promoted(json));
     pod
 }
 
-/// Whether a template reads nothing of a pod but its name, namespace, phase, reason and message, which need
-/// no second look into the file.
-pub(crate) fn reads_only_the_summary(template: &str) -> bool {
-    const SUMMARY: &[&str] = &[
-        ".Name",
-        ".Namespace",
-        ".Status.Message",
-        ".Status.Phase",
-        ".Status.Reason",
-    ];
+/// An event for a template.
+pub(crate) fn event(json: &Value) -> Value {
+    let mut event = OBJECT.object();
+    overlay(&mut event, EVENT.object());
+    event["Count"] = json!(0);
+    event["InvolvedObject"] = OBJECT_REFERENCE.object();
+    event["Source"] = EVENT_SOURCE.object();
+    overlay(&mut event, promoted(json));
+    event
+}
+
+/// Whether a template reads nothing of its object but `fields`, `.Status.Phase`.
+pub(crate) fn reads_only(template: &str, fields: &[&str]) -> bool {
     template.split("{{").skip(1).all(|action| {
         let action = action.split("}}").next().unwrap_or_default();
         action
             .split([' ', '\t', '\n', '(', ')', '|', '-'])
-            .all(|word| !word.contains(['.', '$']) || SUMMARY.contains(&word))
+            .all(|word| !word.contains(['.', '$']) || fields.contains(&word))
     })
+}
+
+/// The object by Go's names. `metadata` and the type's own fields are embedded structs: Go reads their fields on the
+/// object.
+fn promoted(json: &Value) -> Value {
+    let mut renamed = rename(json);
+    if let Some(fields) = renamed.as_object_mut()
+        && let Some(Value::Object(metadata)) = fields.remove("Metadata")
+    {
+        fields.extend(metadata);
+    }
+    renamed
 }
 
 fn rename(value: &Value) -> Value {
@@ -281,14 +336,38 @@ mod tests {
     }
 
     #[test]
-    fn summaries_are_told_from_the_rest() {
+    fn an_event_has_gos_names_and_zero_values() {
+        let event = event(&json!({
+            "kind": "Event",
+            "metadata": {"name": "e", "namespace": "shop"},
+            "involvedObject": {"kind": "Pod", "name": "web", "apiVersion": "v1"},
+            "reason": "BackOff",
+            "source": {"component": "kubelet"},
+            "lastTimestamp": null,
+            "reportingComponent": "kubelet",
+        }));
+        let at = |pointer: &str| event.pointer(pointer).cloned();
+        assert_eq!(at("/Name"), Some(json!("e")));
+        assert_eq!(at("/InvolvedObject/APIVersion"), Some(json!("v1")));
+        assert_eq!(at("/InvolvedObject/FieldPath"), Some(json!("")));
+        assert_eq!(at("/ReportingController"), Some(json!("kubelet")));
+        assert_eq!(at("/Source/Component"), Some(json!("kubelet")));
+        assert_eq!(at("/Source/Host"), Some(json!("")));
+        assert_eq!(at("/Count"), Some(json!(0)));
+        assert_eq!(at("/LastTimestamp"), Some(json!("")));
+        assert_eq!(at("/Message"), Some(json!("")));
+    }
+
+    #[test]
+    fn templates_that_need_more_than_some_fields_are_told_from_the_rest() {
+        const FIELDS: &[&str] = &[".Name", ".Namespace", ".Status.Phase", ".Status.Reason"];
         for template in [
             "no template",
             "{{ .Namespace }}/{{.Name}}: {{- .Status.Reason -}}",
             "{{ if eq .Status.Phase \"Running\" }}up{{ end }}",
-            "{{ .Status.Message | trim }}",
+            "{{ .Status.Reason | trim }}",
         ] {
-            assert!(reads_only_the_summary(template), "{template}");
+            assert!(reads_only(template, FIELDS), "{template}");
         }
         for template in [
             "{{ . }}",
@@ -298,7 +377,7 @@ mod tests {
             "{{ $p := .Name }}{{ $p }}",
             "{{ .Name }} {{ .Labels }}",
         ] {
-            assert!(!reads_only_the_summary(template), "{template}");
+            assert!(!reads_only(template, FIELDS), "{template}");
         }
     }
 }

@@ -37,13 +37,18 @@ impl Outcome {
     /// The outcome's branch; nothing where it has none.
     #[must_use]
     pub fn branch(&self) -> Option<(Verdict, &Branch)> {
+        self.branches().next()
+    }
+
+    /// All its branches, for the kinds in which each counts: fail before warn before pass.
+    pub fn branches(&self) -> impl Iterator<Item = (Verdict, &Branch)> {
         [
             (Verdict::Fail, &self.fail),
             (Verdict::Warn, &self.warn),
             (Verdict::Pass, &self.pass),
         ]
         .into_iter()
-        .find_map(|(verdict, branch)| Some((verdict, branch.as_ref()?)))
+        .filter_map(|(verdict, branch)| Some((verdict, branch.as_ref()?)))
     }
 }
 
@@ -60,14 +65,22 @@ pub fn first_match(
     Ok(None)
 }
 
-/// The last branch of a verdict: kinds without conditions (`storageClass`) take their words from it.
+/// What kinds without conditions (`storageClass`, `ingress`, `secret`) say of an object: pass where it is there, fail
+/// where it is not, in the words of the last branch of that verdict; there are none where no outcome has it. An outcome
+/// with several branches has words for each.
 #[must_use]
-pub fn last_branch(outcomes: &[Outcome], verdict: Verdict) -> Option<&Branch> {
-    outcomes
+pub fn by_presence(outcomes: &[Outcome], is_there: bool) -> (Verdict, Branch) {
+    let verdict = if is_there {
+        Verdict::Pass
+    } else {
+        Verdict::Fail
+    };
+    let words = outcomes
         .iter()
         .rev()
-        .filter_map(Outcome::branch)
-        .find_map(|(of, branch)| (of == verdict).then_some(branch))
+        .flat_map(Outcome::branches)
+        .find_map(|(of, branch)| (of == verdict).then_some(branch));
+    (verdict, words.cloned().unwrap_or_default())
 }
 
 /// A comparison operator of the conditions.
@@ -180,26 +193,25 @@ mod tests {
     }
 
     #[test]
-    fn the_last_branch_of_a_verdict_speaks() {
-        let outcomes = [
-            Outcome {
-                pass: Some(branch("one")),
-                ..Outcome::default()
-            },
-            Outcome {
-                pass: Some(branch("two")),
-                ..Outcome::default()
-            },
-            Outcome {
-                fail: Some(branch("three")),
-                pass: Some(branch("shadowed")),
-                ..Outcome::default()
-            },
-        ];
-        let message = |verdict| last_branch(&outcomes, verdict).map(|it| it.message.as_str());
-        assert_eq!(message(Verdict::Pass), Some("two"));
-        assert_eq!(message(Verdict::Fail), Some("three"));
-        assert_eq!(message(Verdict::Warn), None);
+    fn the_last_branch_of_a_verdict_speaks_of_what_is_there_or_not() {
+        let pass = |message| Outcome {
+            pass: Some(branch(message)),
+            ..Outcome::default()
+        };
+        let both = Outcome {
+            fail: Some(branch("three")),
+            ..pass("four")
+        };
+        let outcomes = [pass("one"), pass("two"), both];
+        let says = |outcomes: &[Outcome], is_there| {
+            let (verdict, words) = by_presence(outcomes, is_there);
+            (verdict, words.message)
+        };
+        let (pass, fail) = (Verdict::Pass, Verdict::Fail);
+        assert_eq!(says(&outcomes, true), (pass, "four".to_owned()));
+        assert_eq!(says(&outcomes[..2], true), (pass, "two".to_owned()));
+        assert_eq!(says(&outcomes, false), (fail, "three".to_owned()));
+        assert_eq!(says(&outcomes[..2], false), (fail, String::new()));
     }
 
     #[test]

@@ -123,6 +123,15 @@ fn count_lines(text: &[u8]) -> usize {
     text.split(|byte| *byte == b'\n').count() - 1
 }
 
+/// Whether a text matches; nothing where a mask in it hides the answer.
+pub(crate) fn matches(regex: &GoRegex, text: &str) -> Option<bool> {
+    let matches = regex.is_match(text.as_bytes());
+    if is_masked(text) && !(matches && regex.is_match(without_masks(text).as_bytes())) {
+        return None;
+    }
+    Some(matches)
+}
+
 /// Whether the lines of the match would not match without the masks in it.
 fn owes_to_mask(regex: &GoRegex, window: &[u8], span: &Range<usize>) -> bool {
     let is_break = |byte: &u8| *byte == b'\n';

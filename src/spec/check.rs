@@ -13,6 +13,17 @@ use super::entry::{Entry, List};
 
 const VERDICTS: [&str; 3] = ["pass", "warn", "fail"];
 const BRANCH: [&str; 3] = ["when", "message", "uri"];
+/// The kinds of analyzers in which every branch of one outcome counts.
+const EACH_BRANCH_COUNTS: [&str; 8] = [
+    "configMap",
+    "customResourceDefinition",
+    "event",
+    "imagePullSecret",
+    "ingress",
+    "ingressClass",
+    "secret",
+    "storageClass",
+];
 
 impl Entry {
     /// The registry row, where this is a collector that this release has.
@@ -242,13 +253,13 @@ fn outcomes(entry: &mut Entry, diagnostics: &mut Vec<Diagnostic>) {
                     Diagnostic::warning(place(outcome), format!("{message}: it is left out"))
                 });
             }
-            [_] => {}
-            [_, second, ..] => {
+            [_, second, ..] if !EACH_BRANCH_COUNTS.contains(&entry.kind.as_str()) => {
                 let message =
                     format!("{what} is more than one of pass, warn and fail: only one counts");
                 let place = entry.origin.place(second.position);
                 diagnostics.push(Diagnostic::warning(place, message));
             }
+            _ => {}
         }
         for stray in members
             .iter()

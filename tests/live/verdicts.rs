@@ -11,6 +11,8 @@ metadata: {name: verdicts}
 spec:
   collectors:
   - logs: {name: web, namespace: NAMESPACE, selector: [app=web]}
+  - secret: {namespace: NAMESPACE, name: database, key: password}
+  - secret: {namespace: NAMESPACE, name: absent}
   analyzers:
   - clusterVersion:
       outcomes:
@@ -20,6 +22,11 @@ spec:
       outcomes:
       - warn: {when: '== docker-desktop', message: development}
       - pass: {message: a cluster}
+  - containerRuntime:
+      checkName: runtime
+      outcomes:
+      - fail: {when: '== docker', message: Docker}
+      - pass: {message: no Docker}
   - nodeResources:
       checkName: many nodes
       outcomes:
@@ -37,6 +44,34 @@ spec:
       outcomes:
       - fail: {message: missing}
       - pass: {message: present}
+  - ingress:
+      ingressName: web
+      namespace: NAMESPACE
+      outcomes:
+      - fail: {message: not reachable}
+      - pass: {message: reachable}
+  - secret:
+      checkName: password
+      secretName: database
+      namespace: NAMESPACE
+      key: password
+      outcomes:
+      - fail: {message: no password}
+      - pass: {message: a password}
+  - secret:
+      secretName: absent
+      namespace: NAMESPACE
+      outcomes:
+      - pass: {message: there}
+  - event:
+      checkName: reported
+      namespace: NAMESPACE
+      reason: tested
+      kind: pod
+      regex: '^it r.n$'
+      outcomes:
+      - warn: {when: 'true', message: '{{ .InvolvedObject.Name }}: {{ .Message }} by {{ .ReportingController }}'}
+      - pass: {when: 'false', message: quiet}
   - clusterPodStatuses:
       namespaces: [NAMESPACE]
       outcomes:
@@ -72,6 +107,29 @@ spec:
   nodeName: kwok-0
   containers:
   - {name: main, image: example.org/web:1}
+";
+
+/// What the analyzers that look for one object find.
+const OBJECTS: &str = "
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: web}
+spec: {defaultBackend: {service: {name: web, port: {number: 80}}}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: database}
+stringData: {password: correct horse battery}
+---
+apiVersion: v1
+kind: Event
+metadata: {name: web.1}
+involvedObject: {apiVersion: v1, kind: Pod, name: web, namespace: NAMESPACE}
+type: Normal
+reason: Tested
+message: it ran
+reportingComponent: assay.example.org/test
+reportingInstance: test-1
 ";
 
 /// The lists of verdicts of a report, without what depends on the run.
@@ -113,6 +171,7 @@ fn live_equals_offline(cluster: &Cluster, kubeconfig: &std::path::Path) -> Vec<V
 fn an_administrators_verdict_is_the_archives() {
     let cluster = Cluster::new("verdicts-administrator");
     cluster.apply(POD);
+    cluster.apply(&OBJECTS.replace("NAMESPACE", cluster.namespace()));
     cluster.wait_for("pod/web", "--for=condition=Ready");
     let verdicts = live_equals_offline(&cluster, cluster.kubeconfig());
     for (verdict, findings) in ["pass", "warn", "fail"].iter().zip(&verdicts) {
@@ -121,6 +180,18 @@ fn an_administrators_verdict_is_the_archives() {
             "no {verdict}: {verdicts:#?}"
         );
     }
+    let found = |place: usize, title: &str, message: &str| {
+        let findings = verdicts[place].as_array().into_iter().flatten();
+        let mut named = findings.filter(|finding| finding["title"] == title);
+        let is_it = named.any(|finding| finding["message"] == message);
+        assert!(is_it, "{title}: {message}: {verdicts:#?}");
+    };
+    found(0, "runtime", "no Docker");
+    found(0, "Ingress web", "reachable");
+    found(0, "password", "a password");
+    found(1, "reported", "web: it ran by assay.example.org/test");
+    let absent = format!("The Secret {}/absent does not exist", cluster.namespace());
+    found(2, "Secret absent", &absent);
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! `clusterPodStatuses`: every pod, against the status that `kubectl get pods` shows.
 
 use std::collections::HashMap;
-use std::io::Read;
 
 use bundle::Files;
 use bundle::collected::ListOrArray;
@@ -10,11 +9,10 @@ use bundle::collected::pod::{Pod, StatusReason};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use syntax::json::Splitter;
 
 use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
 use crate::config::{docs, parse, schema};
-use crate::document::{Documents, unmasked};
+use crate::document::{Documents, items_at, unmasked};
 use crate::finding::{Finding, Judgement, NotEvaluated, Verdict};
 use crate::go_object;
 use crate::message::render_struct;
@@ -177,10 +175,11 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn reads_only_the_summary(&self, judged: &[Judged<'_>]) -> bool {
-        go_object::reads_only_the_summary(&self.meta.check_name)
-            && judged
-                .iter()
-                .all(|one| go_object::reads_only_the_summary(&one.branch.message))
+        let titles = std::iter::once(&self.meta.check_name);
+        let messages = judged.iter().map(|one| &one.branch.message);
+        titles
+            .chain(messages)
+            .all(|template| go_object::reads_only(template, SUMMARY))
     }
 
     /// Findings whose templates read more than the projection has: the file is read again, once, one pod
@@ -191,34 +190,15 @@ impl Page<'_> {
         files: &Files,
         judgement: &mut Judgement,
     ) -> Result<(), NotEvaluated> {
-        let mut wanted = judged.iter().peekable();
-        let mut index = 0;
-        let mut splitter = Splitter::default();
-        let mut reader = files.open(self.path)?;
-        let mut piece = vec![0; 64 << 10];
-        while wanted.peek().is_some() {
-            let read = reader.read(&mut piece).map_err(|error| {
-                NotEvaluated::Unknown(format!("{} cannot be read: {error}", self.path))
-            })?;
-            if read == 0 {
-                break;
-            }
-            splitter.push(&piece[..read], |item, _| -> Result<(), NotEvaluated> {
-                if let Some(one) = wanted.next_if(|one| one.index == index) {
-                    let whole: Value = serde_json::from_slice(item.bytes).map_err(|error| {
-                        NotEvaluated::Malformed(format!("{}: item {index}: {error}", self.path))
-                    })?;
-                    let mut data = go_object::pod(&whole);
-                    let status = summary(one);
-                    data["Status"]["Reason"] = status["Status"]["Reason"].clone();
-                    data["Status"]["Message"] = status["Status"]["Message"].clone();
-                    judgement.add(self.finding(one, &data));
-                }
-                index += 1;
-                Ok(())
-            })?;
-        }
-        Ok(())
+        let wanted: Vec<usize> = judged.iter().map(|one| one.index).collect();
+        items_at(files, self.path, &wanted, |nth, whole| {
+            let one = &judged[nth];
+            let mut data = go_object::pod(whole);
+            let status = summary(one);
+            data["Status"]["Reason"] = status["Status"]["Reason"].clone();
+            data["Status"]["Message"] = status["Status"]["Message"].clone();
+            judgement.add(self.finding(one, &data));
+        })
     }
 
     fn finding(&self, one: &Judged<'_>, data: &Value) -> Result<Finding, NotEvaluated> {
@@ -256,7 +236,16 @@ fn observed(reason: &str, phase: &str) -> String {
     }
 }
 
-/// What most templates read of a pod.
+/// What most templates read of a pod, which needs no second look into the file.
+const SUMMARY: &[&str] = &[
+    ".Name",
+    ".Namespace",
+    ".Status.Message",
+    ".Status.Phase",
+    ".Status.Reason",
+];
+
+/// [`SUMMARY`] of a pod.
 fn summary(one: &Judged<'_>) -> Value {
     let message = match one.status.message.as_str() {
         "" => "None",

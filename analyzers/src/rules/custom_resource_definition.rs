@@ -9,7 +9,7 @@ use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
 use crate::config::{docs, parse, schema};
 use crate::document::{counted, document, unmasked};
 use crate::finding::{Finding, Icon, Judgement, NotEvaluated, Verdict};
-use crate::outcome::{Outcome, last_branch};
+use crate::outcome::{Outcome, by_presence};
 
 pub(super) const KIND: AnalyzerKind = AnalyzerKind {
     name: NAME,
@@ -85,8 +85,8 @@ impl Analyzer for CustomResourceDefinition {
             }
         }
         let said = if found {
-            let branch = last_branch(&self.outcomes, Verdict::Pass).cloned();
-            Finding::of(Verdict::Pass, &branch.unwrap_or_default())
+            let (verdict, branch) = by_presence(&self.outcomes, true);
+            Finding::of(verdict, &branch)
         } else {
             self.absent()
         };

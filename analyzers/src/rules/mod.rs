@@ -7,9 +7,11 @@ mod certificates;
 mod cluster_container_statuses;
 mod cluster_pod_statuses;
 mod cluster_version;
+mod container_runtime;
 mod custom_resource_definition;
 mod deployment_status;
 mod distribution;
+mod event;
 mod gpu_capacity;
 mod host_cpu;
 mod host_gpu;
@@ -17,6 +19,7 @@ mod host_image_bundle;
 mod host_memory;
 mod host_os;
 mod host_registry_images;
+mod ingress;
 mod job_status;
 mod json_compare;
 mod log_patterns;
@@ -28,6 +31,7 @@ mod registry_reachability;
 mod replicaset_status;
 mod s3;
 mod s3_status;
+mod secret;
 mod statefulset_status;
 mod storage_class;
 mod text_analyze;
@@ -40,10 +44,13 @@ pub const KINDS: &[&AnalyzerKind] = &[
     &cluster_container_statuses::KIND,
     &cluster_pod_statuses::KIND,
     &cluster_version::KIND,
+    &container_runtime::KIND,
     &custom_resource_definition::KIND,
     &deployment_status::KIND,
     &distribution::KIND,
+    &event::KIND,
     &gpu_capacity::KIND,
+    &ingress::KIND,
     &job_status::KIND,
     &json_compare::KIND,
     &log_patterns::KIND,
@@ -55,6 +62,7 @@ pub const KINDS: &[&AnalyzerKind] = &[
     &replicaset_status::KIND,
     &s3::KIND,
     &s3_status::KIND,
+    &secret::KIND,
     &statefulset_status::KIND,
     &storage_class::KIND,
     &text_analyze::KIND,
@@ -185,7 +193,9 @@ mod tests {
         "cluster-resources/daemonsets/velero.json",
         "cluster-resources/deployments/shop.json",
         "cluster-resources/deployments/velero.json",
+        "cluster-resources/events/default.json",
         "cluster-resources/events/shop.json",
+        "cluster-resources/ingress/shop.json",
         "cluster-resources/jobs/shop.json",
         "cluster-resources/nodes.json",
         "cluster-resources/pods/shop.json",
@@ -208,6 +218,7 @@ mod tests {
         "registry/release.json",
         "registry/release/reachability.json",
         "run-ping/run-ping.log",
+        "secrets/shop/database/password.json",
         "settings/settings.json",
     ];
 

@@ -9,7 +9,7 @@ use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
 use crate::config::{docs, parse, schema};
 use crate::document::{document, unmasked};
 use crate::finding::{Finding, Icon, Judgement, NotEvaluated, Verdict};
-use crate::outcome::{Branch, Outcome, last_branch};
+use crate::outcome::{Branch, Outcome, by_presence};
 
 pub(super) const KIND: AnalyzerKind = AnalyzerKind {
     name: NAME,
@@ -104,15 +104,12 @@ impl Analyzer for StorageClass {
                 )?;
             }
         }
-        let (verdict, default_message) = match found {
-            Some(_) => (Verdict::Pass, "Default Storage Class found"),
-            None => (Verdict::Fail, "No Default Storage Class found"),
-        };
-        let mut branch = last_branch(&self.outcomes, verdict)
-            .cloned()
-            .unwrap_or_default();
+        let (verdict, mut branch) = by_presence(&self.outcomes, found.is_some());
         if branch.message.is_empty() && self.storage_class_name.is_empty() {
-            default_message.clone_into(&mut branch.message);
+            branch.message = match found {
+                Some(_) => "Default Storage Class found".to_owned(),
+                None => "No Default Storage Class found".to_owned(),
+            };
         }
         let observed = match found {
             Some(class) => format!("{} ({PATH})", class.metadata.name),

@@ -36,8 +36,10 @@ impl Event {
 
 /// The object that an event is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub struct InvolvedObject {
+    /// `v1`, `apps/v1`.
+    pub api_version: String,
     /// `Pod`.
     pub kind: String,
     /// Empty for cluster-scoped objects.

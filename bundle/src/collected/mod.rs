@@ -21,6 +21,7 @@ pub mod registry;
 pub mod s3;
 pub mod scaled;
 pub mod scheduling;
+pub mod secret;
 pub mod template;
 pub mod velero;
 pub mod volume;

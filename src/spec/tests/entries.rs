@@ -209,6 +209,21 @@ fn outcomes_that_cannot_mislead_are_only_named() -> Result<(), SpecError> {
 }
 
 #[test]
+fn several_branches_of_an_outcome_are_named_where_only_one_counts() -> Result<(), SpecError> {
+    for (kind, is_named) in [("clusterVersion", true), ("event", false)] {
+        let outcome = "{fail: {when: 'true', message: x}, pass: {when: 'false', message: y}}";
+        let text = preflight(&format!(
+            "analyzers:\n- {kind}:\n    reason: x\n    outcomes:\n    - {outcome}"
+        ));
+        let specs = parse("s", &text)?;
+        let mut found = specs.diagnostics.iter().map(ToString::to_string);
+        let is_warned = found.any(|line| line.contains("only one counts"));
+        assert_eq!(is_warned, is_named, "{kind}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_misspelt_outcomes_is_no_check_without_outcomes() -> Result<(), SpecError> {
     let specs = parse(
         "s",

@@ -30,6 +30,7 @@ mod storage_class;
 mod text_analyze;
 mod velero;
 mod velero_health;
+mod yaml_compare;
 
 /// Every analyzer, sorted by scope and name.
 pub const KINDS: &[&AnalyzerKind] = &[
@@ -54,6 +55,7 @@ pub const KINDS: &[&AnalyzerKind] = &[
     &text_analyze::KIND,
     &velero::KIND,
     &velero_health::KIND,
+    &yaml_compare::KIND,
     &host_cpu::KIND,
     &host_gpu::KIND,
     &host_os::KIND,
@@ -201,6 +203,7 @@ mod tests {
         "registry/release/reachability.json",
         "run-ping/run-ping.log",
         "settings/settings.json",
+        "settings/settings.yaml",
     ];
 
     /// Documents from well-formed to hostile.

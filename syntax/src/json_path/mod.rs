@@ -7,6 +7,9 @@
 //! purpose: a filter compares numbers as numbers, where the original refuses `1` against the `1` of a document.
 
 mod parser;
+mod tree;
+
+pub use tree::{Tree, get_at_path};
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -397,41 +400,6 @@ fn go_type(value: &Value) -> &'static str {
         Value::Array(_) => "[]interface {}",
         Value::Object(_) => "map[string]interface {}",
     }
-}
-
-/// Follows a dotted path, `a.b.[0].c`. A missing key is null; a member of null, a key of a list and an index
-/// beyond the end are errors.
-pub fn get_at_path<'a>(document: &'a Value, path: &str) -> Result<&'a Value, JsonPathError> {
-    let mut value = document;
-    for key in path.split('.') {
-        value = if let Some(text) = key.strip_prefix('[').and_then(|key| key.strip_suffix(']')) {
-            let Ok(index) = text.parse::<i64>() else {
-                return error(format!(
-                    "failed to get index value of {key}: failed to parse index {text}"
-                ));
-            };
-            let Some(items) = value.as_array() else {
-                return error(format!("input is not an array: {}", shown(value)));
-            };
-            let item = usize::try_from(index)
-                .ok()
-                .and_then(|index| items.get(index));
-            let Some(item) = item else {
-                return error(format!(
-                    "index {index} is out of range of {} items",
-                    items.len()
-                ));
-            };
-            item
-        } else {
-            let Some(members) = value.as_object() else {
-                let (kind, value) = (go_type(value), shown(value));
-                return error(format!("input is not a map, but rather a {kind}: {value}"));
-            };
-            members.get(key).unwrap_or(&Value::Null)
-        };
-    }
-    Ok(value)
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ pub(crate) struct Comparison<'a> {
     pub(crate) part: &'a str,
     /// The file that it was read in.
     pub(crate) path: &'a str,
+    /// Where the part is changed, `in the deployment web`.
+    pub(crate) place: &'a str,
     /// The field of the spec that has the expected value.
     pub(crate) field: &'static str,
 }
@@ -78,10 +80,7 @@ impl Comparison<'_> {
         };
         let expected = shown(self.expected);
         if self.is_equal {
-            return format!(
-                "Give {part} another value than {expected} where {} comes from.",
-                self.path
-            );
+            return format!("Give {part} another value than {expected} {}.", self.place);
         }
         if let Some(text) = same_in_words(self.actual, self.expected) {
             let quoted = Value::from(text.as_str()).to_string();
@@ -90,7 +89,7 @@ impl Comparison<'_> {
                 self.field
             );
         }
-        format!("Set {part} to {expected} where {} comes from.", self.path)
+        format!("Set {part} to {expected} {}.", self.place)
     }
 }
 
@@ -272,11 +271,11 @@ mod tests {
     #[test]
     fn what_json_cannot_say_is_said_in_words() {
         let value = value_of(&node(
-            "{~: .inf, on: 1.0, 'on': 2, 'true': 3, x: -.inf, y: .nan}",
+            "{~: .inf, on: 1.0, 'on': 2, 'true': 3, x: -.inf, z: .nan}",
         ));
         assert_eq!(
             value.to_string(),
-            r#"{"null":"+Inf","on":2,"true":3,"x":"-Inf","y":"NaN"}"#
+            r#"{"null":"+Inf","on":2,"true":3,"x":"-Inf","z":"NaN"}"#
         );
     }
 

@@ -124,6 +124,7 @@ impl Analyzer for JsonCompare {
             is_equal: equal(&actual, &expected),
             part: &part,
             path: &path,
+            place: &format!("where {path} comes from"),
             field: "value",
         };
         let said = comparison.judge(&self.outcomes, |message| render_document(message, &whole))?;

@@ -5,6 +5,7 @@ use crate::analyzer::AnalyzerKind;
 
 mod certificates;
 mod cluster_pod_statuses;
+mod cluster_resource;
 mod cluster_version;
 mod custom_resource_definition;
 mod deployment_status;
@@ -36,6 +37,7 @@ mod yaml_compare;
 pub const KINDS: &[&AnalyzerKind] = &[
     &certificates::KIND,
     &cluster_pod_statuses::KIND,
+    &cluster_resource::KIND,
     &cluster_version::KIND,
     &custom_resource_definition::KIND,
     &deployment_status::KIND,

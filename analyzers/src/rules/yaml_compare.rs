@@ -107,6 +107,7 @@ impl Analyzer for YamlCompare {
             is_equal: equal_yaml(selected, &expected),
             part: &self.path,
             path: &path,
+            place: &format!("where {path} comes from"),
             field: "value",
         };
         let has_template = |outcome: &Outcome| {

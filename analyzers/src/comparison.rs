@@ -93,6 +93,14 @@ impl Comparison<'_> {
     }
 }
 
+/// Whether a message reads the document.
+pub(crate) fn has_template(outcomes: &[Outcome]) -> bool {
+    outcomes
+        .iter()
+        .filter_map(Outcome::branch)
+        .any(|(_, branch)| branch.message.contains("{{"))
+}
+
 /// Whether an outcome speaks when there is a match, an equality: its `when`, or what its verdict means without.
 pub(crate) fn wants_match(verdict: Verdict, when: &str) -> Result<bool, NotEvaluated> {
     match when {

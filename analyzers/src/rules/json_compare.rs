@@ -1,17 +1,19 @@
 //! `jsonCompare`: a value in a JSON file against an expected one.
 
 use std::borrow::Cow;
+use std::io::BufReader;
+use std::sync::Arc;
 
 use bundle::Files;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
-use syntax::json_path::{JsonPath, JsonPathError, get_at_path};
+use syntax::json_path::{JsonPath, JsonPathError, Step, dotted_steps, get_at_path, spine};
 
 use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
-use crate::comparison::{Comparison, ICON, bad_path, bounded, holds_mask};
+use crate::comparison::{Comparison, ICON, bad_path, bounded, has_template, holds_mask};
 use crate::config::{docs, parse, schema};
-use crate::document::{document, file_path, redacted};
+use crate::document::{document, file_path, missing, redacted};
 use crate::finding::{Finding, Judgement, NotEvaluated};
 use crate::message::render_document;
 use crate::outcome::Outcome;
@@ -39,7 +41,7 @@ pub(super) const HOST_KIND: AnalyzerKind = AnalyzerKind {
 };
 
 const NAME: &str = "jsonCompare";
-/// The largest document, in bytes: its tree takes about six times as much memory.
+/// The largest document, in bytes: where all of it is needed, its tree takes about six times as much memory.
 const LARGEST: u64 = 32 << 20;
 
 /// A value in a JSON file is the one expected.
@@ -109,7 +111,7 @@ impl Analyzer for JsonCompare {
     fn analyze(&self, meta: &Meta, files: &Files) -> Result<Judgement, NotEvaluated> {
         let path = file_path(&self.collector_name, &self.file_name)?;
         bounded(files, &path, LARGEST)?;
-        let whole = document::<Value>(files, &path)?;
+        let whole = self.read(files, &path)?;
         let actual = self.select(&whole)?;
         let expected: Value = serde_json::from_str(&self.value).map_err(|error| {
             NotEvaluated::Spec(format!("value {:?} is not JSON: {error}", self.value))
@@ -155,6 +157,29 @@ impl Analyzer for HostJsonCompare {
 }
 
 impl JsonCompare {
+    /// The document, or only what leads to the part that is compared, where no message reads more.
+    fn read(&self, files: &Files, path: &str) -> Result<Arc<Value>, NotEvaluated> {
+        let steps = self.leading_steps();
+        if !steps.is_empty() && !has_template(&self.outcomes) {
+            let reader = BufReader::with_capacity(64 << 10, files.open(path)?);
+            if let Ok(spine) = spine(reader, &steps) {
+                return match missing(files, path) {
+                    Some(reason) => Err(reason),
+                    None => Ok(Arc::new(spine)),
+                };
+            }
+        }
+        // Also for the words about a document that is refused: which they are does not depend on the path.
+        document(files, path)
+    }
+
+    fn leading_steps(&self) -> Vec<Step> {
+        if !self.path.is_empty() {
+            return dotted_steps(&self.path);
+        }
+        JsonPath::parse(&self.json_path).map_or_else(|_| Vec::new(), |path| path.leading_steps())
+    }
+
     /// The part of the document that is compared.
     fn select(&self, whole: &Value) -> Result<Value, NotEvaluated> {
         if !self.path.is_empty() {

@@ -12,7 +12,8 @@ use syntax::yaml::{self, Content, Limits, Node, Scalar};
 
 use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
 use crate::comparison::{
-    Comparison, ICON, bad_path, bounded, equal_yaml, holds_mask, value_of, yaml_of_spec,
+    Comparison, ICON, bad_path, bounded, equal_yaml, has_template, holds_mask, value_of,
+    yaml_of_spec,
 };
 use crate::config::{docs, parse, schema};
 use crate::document::{file_path, is_masked, missing, redacted};
@@ -110,11 +111,7 @@ impl Analyzer for YamlCompare {
             place: &format!("where {path} comes from"),
             field: "value",
         };
-        let has_template = |outcome: &Outcome| {
-            let branch = outcome.branch();
-            branch.is_some_and(|(_, branch)| branch.message.contains("{{"))
-        };
-        let data = if self.outcomes.iter().any(has_template) {
+        let data = if has_template(&self.outcomes) {
             value_of(&whole)
         } else {
             Value::Null

@@ -7,8 +7,10 @@
 //! purpose: a filter compares numbers as numbers, where the original refuses `1` against the `1` of a document.
 
 mod parser;
+mod spine;
 mod tree;
 
+pub use spine::{Step, dotted_steps, spine};
 pub use tree::{Tree, get_at_path};
 
 use std::borrow::Cow;
@@ -51,6 +53,21 @@ enum Node {
     Filter(Box<Filter>),
 }
 
+impl Node {
+    /// The step that this is, where it leads to one value.
+    fn step(&self) -> Option<Step> {
+        match self {
+            Self::Field(name) => Some(Step::Key(name.clone())),
+            Self::Slice(Slice {
+                start,
+                derived: true,
+                ..
+            }) => usize::try_from(start.unwrap_or(0)).ok().map(Step::Index),
+            _ => None,
+        }
+    }
+}
+
 /// `[start:end:step]`; `[3]` is a slice whose end is derived.
 #[derive(Debug, Clone, PartialEq)]
 struct Slice {
@@ -75,6 +92,21 @@ impl JsonPath {
     pub fn parse(text: &str) -> Result<JsonPath, JsonPathError> {
         let nodes = parser::template(text)?;
         Ok(JsonPath { nodes })
+    }
+
+    /// The steps with which all that the template reads begins, as far as each leads to one value: none where it has several
+    /// actions.
+    #[must_use]
+    pub fn leading_steps(&self) -> Vec<Step> {
+        let mut actions = self.nodes.iter().filter_map(|node| match node {
+            Node::List(nodes) => Some(nodes.as_slice()),
+            _ => None,
+        });
+        let nodes = match (actions.next(), actions.next()) {
+            (Some(nodes), None) => nodes,
+            _ => &[],
+        };
+        nodes.iter().map_while(Node::step).collect()
     }
 
     /// Evaluates the template: one list of results for each text and each action, in order, repeated by ranges.

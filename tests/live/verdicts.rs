@@ -11,6 +11,7 @@ metadata: {name: verdicts}
 spec:
   collectors:
   - logs: {name: web, namespace: NAMESPACE, selector: [app=web]}
+  - data: {name: settings.yaml, data: 'mode: 0644'}
   analyzers:
   - clusterVersion:
       outcomes:
@@ -62,6 +63,33 @@ spec:
       outcomes:
       - fail: {when: 'false', message: another}
       - pass: {when: 'true', message: the same}
+  - yamlCompare:
+      checkName: mode
+      fileName: settings.yaml
+      path: mode
+      value: '420'
+      outcomes:
+      - fail: {when: 'false', message: another}
+      - pass: {when: 'true', message: the same}
+  - clusterResource:
+      checkName: node of the pod
+      kind: pod
+      namespace: NAMESPACE
+      name: web
+      yamlPath: spec.nodeName
+      expectedValue: kwok-0
+      outcomes:
+      - fail: {when: 'false', message: another}
+      - pass: {when: 'true', message: the same}
+  - clusterResource:
+      checkName: a node that is not there
+      kind: node
+      clusterScoped: true
+      name: kwok-1000
+      yamlPath: metadata.name
+      expectedValue: kwok-1000
+      outcomes:
+      - pass: {message: there}
 ";
 
 const POD: &str = "
@@ -120,6 +148,15 @@ fn an_administrators_verdict_is_the_archives() {
             findings.as_array().is_some_and(|list| !list.is_empty()),
             "no {verdict}: {verdicts:#?}"
         );
+    }
+    for (verdict, title) in [
+        (0, "mode"),
+        (0, "node of the pod"),
+        (2, "a node that is not there"),
+    ] {
+        let findings = verdicts[verdict].as_array().into_iter().flatten();
+        let titles: Vec<&Value> = findings.map(|finding| &finding["title"]).collect();
+        assert!(titles.iter().any(|it| **it == title), "{title}: {titles:?}");
     }
 }
 

@@ -6,6 +6,7 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod analyzer;
+mod comparison;
 mod config;
 mod document;
 pub mod finding;
@@ -17,6 +18,7 @@ mod pod;
 mod postgres;
 pub mod rules;
 mod s3;
+mod text_outcome;
 mod text_search;
 mod velero;
 mod workload;

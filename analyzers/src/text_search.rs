@@ -6,8 +6,10 @@
 
 use std::io::Read;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use bundle::Files;
+use regex::bytes::Regex;
 use syntax::go_regex::GoRegex;
 
 use crate::document::is_masked;
@@ -34,7 +36,9 @@ pub(crate) struct Match {
     pub(crate) line: usize,
     /// The text of each group, the whole match first; nothing for a group that took no part.
     pub(crate) groups: Vec<Option<String>>,
-    /// Whether it is a match only because of what redaction put in place of a value.
+    /// Whether part of it is what redaction put in place of a value.
+    pub(crate) touches_mask: bool,
+    /// Whether its lines would not match without that.
     pub(crate) owes_to_mask: bool,
 }
 
@@ -58,6 +62,32 @@ pub(crate) fn search(
             regex.as_str(),
             BOUNDS.whole >> 20
         )),
+    })
+}
+
+/// Finds the leftmost match in a text. A group that has part of a mask has all of it, so that nobody takes that
+/// part for a value.
+pub(crate) fn search_text(text: &[u8], regex: &GoRegex) -> Option<Match> {
+    let captures = regex.captures(text)?;
+    let whole = captures.whole();
+    let lines = lines_around(text, &whole);
+    let masks: Vec<Range<usize>> = MASKS
+        .find_iter(&text[lines.clone()])
+        .map(|mask| lines.start + mask.start()..lines.start + mask.end())
+        .collect();
+    let groups = (0..regex.group_names().len())
+        .map(|index| captures.span(index))
+        .map(|group| {
+            let group = with_whole_masks(&group?, &masks);
+            Some(String::from_utf8_lossy(&text[group]).into_owned())
+        })
+        .collect();
+    let touches_mask = masks.iter().any(|mask| overlap(mask, &whole));
+    Some(Match {
+        line: count_lines(&text[..whole.start]) + 1,
+        groups,
+        touches_mask,
+        owes_to_mask: touches_mask && !regex.is_match(&MASKS.replace_all(&text[lines], b"")),
     })
 }
 
@@ -99,16 +129,10 @@ fn search_in(
             }
             _ => continue,
         };
-        if let Some(captures) = regex.captures(&window[..end]) {
-            let whole = captures.whole();
-            let groups = (0..regex.group_names().len())
-                .map(|index| captures.get(index))
-                .map(|group| group.map(|text| String::from_utf8_lossy(text).into_owned()))
-                .collect();
+        if let Some(found) = search_text(&window[..end], regex) {
             return Ok(Some(Match {
-                line: lines_before + count_lines(&window[..whole.start]) + 1,
-                groups,
-                owes_to_mask: owes_to_mask(regex, &window[..end], &whole),
+                line: lines_before + found.line,
+                ..found
             }));
         }
         if is_last {
@@ -125,47 +149,37 @@ fn count_lines(text: &[u8]) -> usize {
 
 /// Whether a text matches; nothing where a mask in it hides the answer.
 pub(crate) fn matches(regex: &GoRegex, text: &str) -> Option<bool> {
-    let matches = regex.is_match(text.as_bytes());
-    if is_masked(text) && !(matches && regex.is_match(without_masks(text).as_bytes())) {
-        return None;
+    match search_text(text.as_bytes(), regex) {
+        Some(found) if found.owes_to_mask => None,
+        None if is_masked(text) => None,
+        found => Some(found.is_some()),
     }
-    Some(matches)
 }
 
-/// Whether the lines of the match would not match without the masks in it.
-fn owes_to_mask(regex: &GoRegex, window: &[u8], span: &Range<usize>) -> bool {
+/// `***HIDDEN***` and `***TOKEN_…***`, as redaction writes them.
+static MASKS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?-u)\*\*\*(?:HIDDEN|TOKEN_.*?)\*\*\*").expect("the expression is valid")
+});
+
+/// The whole lines that a match lies in.
+fn lines_around(text: &[u8], span: &Range<usize>) -> Range<usize> {
     let is_break = |byte: &u8| *byte == b'\n';
-    let start = window[..span.start]
-        .iter()
-        .rposition(is_break)
-        .map_or(0, |index| index + 1);
-    let end = window[span.end..]
-        .iter()
-        .position(is_break)
-        .map_or(window.len(), |index| span.end + index);
-    let lines = String::from_utf8_lossy(&window[start..end]);
-    is_masked(&String::from_utf8_lossy(&window[span.clone()]))
-        && !regex.is_match(without_masks(&lines).as_bytes())
+    let start = text[..span.start].iter().rposition(is_break);
+    let end = text[span.end..].iter().position(is_break);
+    start.map_or(0, |index| index + 1)..end.map_or(text.len(), |index| span.end + index)
 }
 
-/// The text without `***HIDDEN***` and `***TOKEN_…***`.
-fn without_masks(text: &str) -> String {
-    let mut rest = text;
-    let mut kept = String::with_capacity(text.len());
-    while let Some(start) = rest.find("***") {
-        kept.push_str(&rest[..start]);
-        let tail = &rest[start + 3..];
-        let is_mask = tail.starts_with("HIDDEN***") || tail.starts_with("TOKEN_");
-        rest = match tail.find("***") {
-            Some(end) if is_mask => &tail[end + 3..],
-            _ => {
-                kept.push_str("***");
-                tail
-            }
-        };
-    }
-    kept.push_str(rest);
-    kept
+fn overlap(one: &Range<usize>, other: &Range<usize>) -> bool {
+    one.start < other.end && other.start < one.end
+}
+
+fn with_whole_masks(span: &Range<usize>, masks: &[Range<usize>]) -> Range<usize> {
+    masks
+        .iter()
+        .filter(|mask| overlap(mask, span))
+        .fold(span.clone(), |span, mask| {
+            span.start.min(mask.start)..span.end.max(mask.end)
+        })
 }
 
 #[cfg(test)]
@@ -230,15 +244,32 @@ mod tests {
     }
 
     #[test]
-    fn masks_are_taken_out_and_other_stars_stay() {
+    fn masks_are_found_and_other_stars_are_not() {
         for (text, without) in [
             ("a ***HIDDEN*** b", "a  b"),
             ("***TOKEN_PASSWORD_12AB******HIDDEN***", ""),
             ("*** a ***HIDDEN", "*** a ***HIDDEN"),
             ("*** bold *** ***HIDDEN***", "*** bold *** "),
         ] {
-            assert_eq!(without_masks(text), without);
+            let left = MASKS.replace_all(text.as_bytes(), b"");
+            assert_eq!(String::from_utf8_lossy(&left), without);
         }
+    }
+
+    #[test]
+    fn a_group_with_part_of_a_mask_has_all_of_it() {
+        let found = |text: &str, pattern| {
+            search_text(text.as_bytes(), &regex(pattern)).map(|found| found.groups)
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            found("a\nkey=***HIDDEN*** b=c", r"key=\W*(\w+)\W+b=(\w+)"),
+            Some(vec![
+                some("key=***HIDDEN*** b=c"),
+                some("***HIDDEN***"),
+                some("c")
+            ])
+        );
     }
 
     #[test]
@@ -255,6 +286,7 @@ mod tests {
         assert_eq!(owes("password=***HIDDEN***", r"password=\S+"), Some(true));
         assert_eq!(owes("password=***HIDDEN***", "password=.*"), Some(false));
         assert_eq!(owes("x ***HIDDEN***\nERROR", "ERROR"), Some(false));
+        assert_eq!(owes("password=***HIDDEN***", "[A-Z]{6}"), Some(true));
         assert_eq!(owes("x ***HIDDEN***", "y"), None);
     }
 }

@@ -13,6 +13,7 @@ spec:
   - logs: {name: web, namespace: NAMESPACE, selector: [app=web]}
   - secret: {namespace: NAMESPACE, name: database, key: password}
   - secret: {namespace: NAMESPACE, name: absent}
+  - data: {name: settings.yaml, data: 'mode: 0644'}
   analyzers:
   - clusterVersion:
       outcomes:
@@ -97,6 +98,33 @@ spec:
       outcomes:
       - fail: {when: 'false', message: another}
       - pass: {when: 'true', message: the same}
+  - yamlCompare:
+      checkName: mode
+      fileName: settings.yaml
+      path: mode
+      value: '420'
+      outcomes:
+      - fail: {when: 'false', message: another}
+      - pass: {when: 'true', message: the same}
+  - clusterResource:
+      checkName: node of the pod
+      kind: pod
+      namespace: NAMESPACE
+      name: web
+      yamlPath: spec.nodeName
+      expectedValue: kwok-0
+      outcomes:
+      - fail: {when: 'false', message: another}
+      - pass: {when: 'true', message: the same}
+  - clusterResource:
+      checkName: a node that is not there
+      kind: node
+      clusterScoped: true
+      name: kwok-1000
+      yamlPath: metadata.name
+      expectedValue: kwok-1000
+      outcomes:
+      - pass: {message: there}
 ";
 
 const POD: &str = "
@@ -192,6 +220,14 @@ fn an_administrators_verdict_is_the_archives() {
     found(1, "reported", "web: it ran by assay.example.org/test");
     let absent = format!("The Secret {}/absent does not exist", cluster.namespace());
     found(2, "Secret absent", &absent);
+    let among = |place: usize, title: &str| {
+        let findings = verdicts[place].as_array().into_iter().flatten();
+        let mut titles = findings.map(|finding| &finding["title"]);
+        assert!(titles.any(|it| *it == title), "{title}: {verdicts:#?}");
+    };
+    among(0, "mode");
+    among(0, "node of the pod");
+    among(2, "a node that is not there");
 }
 
 #[test]

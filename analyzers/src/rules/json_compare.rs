@@ -1,20 +1,22 @@
 //! `jsonCompare`: a value in a JSON file against an expected one.
 
 use std::borrow::Cow;
+use std::io::BufReader;
+use std::sync::Arc;
 
 use bundle::Files;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
-use syntax::boolean;
-use syntax::json_path::{JsonPath, get_at_path};
+use syntax::json_path::{JsonPath, JsonPathError, Step, dotted_steps, get_at_path, spine};
 
 use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
+use crate::comparison::{Comparison, ICON, bad_path, bounded, has_template, holds_mask};
 use crate::config::{docs, parse, schema};
-use crate::document::{document, file_path, is_masked, redacted};
-use crate::finding::{Finding, Icon, Judgement, NotEvaluated, Verdict};
+use crate::document::{document, file_path, missing, redacted};
+use crate::finding::{Finding, Judgement, NotEvaluated};
 use crate::message::render_document;
-use crate::outcome::{Outcome, bad_condition};
+use crate::outcome::Outcome;
 
 pub(super) const KIND: AnalyzerKind = AnalyzerKind {
     name: NAME,
@@ -39,12 +41,8 @@ pub(super) const HOST_KIND: AnalyzerKind = AnalyzerKind {
 };
 
 const NAME: &str = "jsonCompare";
-/// The largest document, in bytes: its tree takes about six times as much memory.
+/// The largest document, in bytes: where all of it is needed, its tree takes about six times as much memory.
 const LARGEST: u64 = 32 << 20;
-const ICON: Icon = Icon {
-    key: "kubernetes_text_analyze",
-    file: "text-analyze.svg",
-};
 
 /// A value in a JSON file is the one expected.
 ///
@@ -112,13 +110,8 @@ impl Analyzer for JsonCompare {
 
     fn analyze(&self, meta: &Meta, files: &Files) -> Result<Judgement, NotEvaluated> {
         let path = file_path(&self.collector_name, &self.file_name)?;
-        if files.length(&path)? > LARGEST {
-            return Err(NotEvaluated::Unknown(format!(
-                "{path} is larger than {} MiB, the largest document that values are looked up in",
-                LARGEST >> 20
-            )));
-        }
-        let whole = document::<Value>(files, &path)?;
+        bounded(files, &path, LARGEST)?;
+        let whole = self.read(files, &path)?;
         let actual = self.select(&whole)?;
         let expected: Value = serde_json::from_str(&self.value).map_err(|error| {
             NotEvaluated::Spec(format!("value {:?} is not JSON: {error}", self.value))
@@ -126,12 +119,21 @@ impl Analyzer for JsonCompare {
         if holds_mask(&actual) {
             return Err(redacted());
         }
-        let said = self.judge(equal(&actual, &expected), &whole)?;
+        let part = format!("{}{}", self.path, self.json_path);
+        let comparison = Comparison {
+            actual: &actual,
+            expected: &expected,
+            is_equal: equal(&actual, &expected),
+            part: &part,
+            path: &path,
+            place: &format!("where {path} comes from"),
+            field: "value",
+        };
+        let said = comparison.judge(&self.outcomes, |message| render_document(message, &whole))?;
         Ok(Finding {
-            id: Finding::id(NAME, &format!("{path}/{}{}", self.path, self.json_path)),
+            id: Finding::id(NAME, &format!("{path}/{part}")),
             title: self.title(meta),
             strict: meta.strict,
-            observed: format!("{} ({path})", shown(&actual)),
             ..said
         }
         .with_icon(&ICON)
@@ -155,53 +157,53 @@ impl Analyzer for HostJsonCompare {
 }
 
 impl JsonCompare {
+    /// The document, or only what leads to the part that is compared, where no message reads more.
+    fn read(&self, files: &Files, path: &str) -> Result<Arc<Value>, NotEvaluated> {
+        let steps = self.leading_steps();
+        if !steps.is_empty() && !has_template(&self.outcomes) {
+            let reader = BufReader::with_capacity(64 << 10, files.open(path)?);
+            if let Ok(spine) = spine(reader, &steps) {
+                return match missing(files, path) {
+                    Some(reason) => Err(reason),
+                    None => Ok(Arc::new(spine)),
+                };
+            }
+        }
+        // Also for the words about a document that is refused: which they are does not depend on the path.
+        document(files, path)
+    }
+
+    fn leading_steps(&self) -> Vec<Step> {
+        if !self.path.is_empty() {
+            return dotted_steps(&self.path);
+        }
+        JsonPath::parse(&self.json_path).map_or_else(|_| Vec::new(), |path| path.leading_steps())
+    }
+
     /// The part of the document that is compared.
     fn select(&self, whole: &Value) -> Result<Value, NotEvaluated> {
         if !self.path.is_empty() {
             return get_at_path(whole, &self.path)
                 .cloned()
-                .map_err(|error| NotEvaluated::Spec(format!("path {:?}: {error}", self.path)));
+                .map_err(|error| bad_path("path", &self.path, &error));
         }
         if self.json_path.is_empty() {
             return Ok(whole.clone());
         }
-        let wrong = |problem: &dyn std::fmt::Display| {
-            NotEvaluated::Spec(format!("jsonPath {:?}: {problem}", self.json_path))
-        };
-        let json_path = JsonPath::parse(&self.json_path).map_err(|error| wrong(&error))?;
-        let found = json_path.find(whole).map_err(|error| wrong(&error))?;
+        let wrong = |error: JsonPathError| bad_path("jsonPath", &self.json_path, &error);
+        let json_path = JsonPath::parse(&self.json_path).map_err(wrong)?;
+        let found = json_path.find(whole).map_err(wrong)?;
         // A template gives a list per action; troubleshoot decodes the first and drops the others.
         let Some(first) = found.into_iter().next() else {
-            return Err(wrong(&"it selects nothing"));
+            return Err(NotEvaluated::Spec(format!(
+                "jsonPath {:?}: it selects nothing",
+                self.json_path
+            )));
         };
         let mut results: Vec<Value> = first.into_iter().map(Cow::into_owned).collect();
         Ok(match results.len() {
             1 => results.remove(0),
             _ => Value::Array(results),
-        })
-    }
-
-    /// The first outcome that agrees. Templates of the outcomes before it are rendered, too: a broken one is
-    /// said whichever outcome it stands in.
-    fn judge(&self, is_equal: bool, whole: &Value) -> Result<Finding, NotEvaluated> {
-        for (verdict, branch) in self.outcomes.iter().filter_map(Outcome::branch) {
-            let wanted = match branch.when.as_str() {
-                "" => verdict == Verdict::Pass,
-                when => boolean::parse(when).map_err(|error| bad_condition(when, error))?,
-            };
-            let message = render_document(&branch.message, whole)?;
-            if wanted == is_equal {
-                return Ok(Finding {
-                    message,
-                    ..Finding::of(verdict, branch)
-                });
-            }
-        }
-        Ok(Finding {
-            verdict: Some(Verdict::Fail),
-            message: "Invalid analyzer".to_owned(),
-            remedy: "Give the analyzer an outcome for the values being equal and one for their differing.".to_owned(),
-            ..Finding::default()
         })
     }
 }
@@ -229,24 +231,5 @@ fn canonical(value: &Value) -> Value {
             .map(|(key, value)| (key.clone(), canonical(value)))
             .collect(),
         other => other.clone(),
-    }
-}
-
-fn holds_mask(value: &Value) -> bool {
-    match value {
-        Value::String(text) => is_masked(text),
-        Value::Array(items) => items.iter().any(holds_mask),
-        Value::Object(fields) => fields.values().any(holds_mask),
-        _ => false,
-    }
-}
-
-/// A value for a person: not more of it than fits a line.
-fn shown(value: &Value) -> String {
-    const SHOWN: usize = 80;
-    let text = value.to_string();
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
     }
 }

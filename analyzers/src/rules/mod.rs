@@ -6,6 +6,7 @@ use crate::analyzer::AnalyzerKind;
 mod certificates;
 mod cluster_container_statuses;
 mod cluster_pod_statuses;
+mod cluster_resource;
 mod cluster_version;
 mod container_runtime;
 mod custom_resource_definition;
@@ -37,12 +38,14 @@ mod storage_class;
 mod text_analyze;
 mod velero;
 mod velero_health;
+mod yaml_compare;
 
 /// Every analyzer, sorted by scope and name.
 pub const KINDS: &[&AnalyzerKind] = &[
     &certificates::KIND,
     &cluster_container_statuses::KIND,
     &cluster_pod_statuses::KIND,
+    &cluster_resource::KIND,
     &cluster_version::KIND,
     &container_runtime::KIND,
     &custom_resource_definition::KIND,
@@ -68,6 +71,7 @@ pub const KINDS: &[&AnalyzerKind] = &[
     &text_analyze::KIND,
     &velero::KIND,
     &velero_health::KIND,
+    &yaml_compare::KIND,
     &host_cpu::KIND,
     &host_gpu::KIND,
     &host_os::KIND,
@@ -220,6 +224,7 @@ mod tests {
         "run-ping/run-ping.log",
         "secrets/shop/database/password.json",
         "settings/settings.json",
+        "settings/settings.yaml",
     ];
 
     /// Documents from well-formed to hostile.

@@ -1,22 +1,18 @@
 //! `textAnalyze`: a regular expression over collected text.
 
-use std::collections::BTreeMap;
-
 use bundle::{BundlePath, Files};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
-use syntax::boolean;
 use syntax::glob::FileGlob;
 use syntax::go_regex::GoRegex;
 
 use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
 use crate::config::{docs, parse, schema};
-use crate::document::{cut_short, file_path, missing, redacted, unmasked};
-use crate::finding::{Finding, Icon, Judgement, NotEvaluated, Verdict};
-use crate::message::render;
-use crate::outcome::{Operator, Outcome, bad_condition, first_match};
-use crate::text_search::{Match, search};
+use crate::document::{cut_short, file_path, missing, redacted};
+use crate::finding::{Finding, Judgement, NotEvaluated, Verdict};
+use crate::outcome::Outcome;
+use crate::text_outcome::{GROUPS_ICON, ICON, expression, judge_groups, judge_match};
+use crate::text_search::search;
 
 pub(super) const KIND: AnalyzerKind = AnalyzerKind {
     name: NAME,
@@ -41,14 +37,6 @@ pub(super) const HOST_KIND: AnalyzerKind = AnalyzerKind {
 };
 
 const NAME: &str = "textAnalyze";
-const ICON: Icon = Icon {
-    key: "kubernetes_text_analyze",
-    file: "text-analyze.svg",
-};
-const GROUPS_ICON: Icon = Icon {
-    key: "kubernetes_text_analyze",
-    file: "text-analyze.svg?w=13&h=16",
-};
 
 /// Collected text matches, or does not match, a regular expression.
 ///
@@ -143,15 +131,14 @@ impl TextAnalyze {
             let said = self.no_files(&pattern, files, judgement.not_evaluated)?;
             return Ok(titled(said, title).into());
         }
-        for (mode, expression) in [
+        for (mode, text) in [
             (Mode::Matches, &self.regex),
             (Mode::Groups, &self.regex_groups),
         ] {
-            if expression.is_empty() {
+            if text.is_empty() {
                 continue;
             }
-            let regex = GoRegex::new(expression)
-                .map_err(|error| NotEvaluated::Spec(format!("{expression:?}: {error}")))?;
+            let regex = expression(text)?;
             for path in &paths {
                 let said = self.judge_file(mode, &regex, path.as_str(), files);
                 if let Err(reason @ NotEvaluated::Spec(_)) = said {
@@ -264,11 +251,11 @@ impl TextAnalyze {
                 if found.as_ref().is_some_and(|found| found.owes_to_mask) {
                     return Err(redacted());
                 }
-                let said = self.judge_match(found.is_some())?.with_icon(&ICON);
+                let said = judge_match(&self.outcomes, found.is_some())?.with_icon(&ICON);
                 (path.to_owned(), said)
             }
             Mode::Groups => {
-                let said = self.judge_groups(&named_groups(regex, found))?;
+                let said = judge_groups(&self.outcomes, regex, found.as_ref())?;
                 (format!("{path}/groups"), said.with_icon(&GROUPS_ICON))
             }
         };
@@ -277,47 +264,6 @@ impl TextAnalyze {
             observed,
             ..said
         })
-    }
-
-    /// All outcomes are looked at. The last that agrees supplies the words; a `fail` takes a `warn` back, and
-    /// of what remains pass outweighs warn and warn outweighs fail.
-    fn judge_match(&self, is_match: bool) -> Result<Finding, NotEvaluated> {
-        let (mut pass, mut warn, mut fail) = (false, false, false);
-        let mut said = Finding::default();
-        for (verdict, branch) in self.outcomes.iter().filter_map(Outcome::branch) {
-            let wanted = match branch.when.as_str() {
-                "" => verdict == Verdict::Pass,
-                when => boolean::parse(when).map_err(|error| bad_condition(when, error))?,
-            };
-            if wanted != is_match {
-                continue;
-            }
-            match verdict {
-                Verdict::Pass => pass = true,
-                Verdict::Warn => warn = true,
-                Verdict::Fail => (warn, fail) = (false, true),
-            }
-            said = Finding::of(verdict, branch);
-        }
-        said.verdict = match (pass, warn, fail) {
-            (true, _, _) => Some(Verdict::Pass),
-            (_, true, _) => Some(Verdict::Warn),
-            (_, _, true) => Some(Verdict::Fail),
-            _ => None,
-        };
-        Ok(said)
-    }
-
-    fn judge_groups(&self, groups: &BTreeMap<String, String>) -> Result<Finding, NotEvaluated> {
-        let matched = first_match(&self.outcomes, |when| compare(when, groups))?;
-        let mut said = Finding::of_match(matched);
-        let data: Value = groups
-            .iter()
-            .map(|(name, text)| (name.clone(), Value::from(text.as_str())))
-            .collect::<serde_json::Map<_, _>>()
-            .into();
-        said.message = render(&said.message, &data)?;
-        Ok(said)
     }
 }
 
@@ -347,50 +293,4 @@ fn invalid() -> Finding {
         ..Finding::default()
     }
     .with_icon(&ICON)
-}
-
-/// The named groups of a match; a group that took no part is empty, and without a match there are none.
-fn named_groups(regex: &GoRegex, found: Option<Match>) -> BTreeMap<String, String> {
-    let Some(found) = found else {
-        return BTreeMap::new();
-    };
-    regex
-        .group_names()
-        .iter()
-        .zip(found.groups)
-        .filter_map(|(name, text)| Some((name.as_deref()?.to_owned(), text.unwrap_or_default())))
-        .collect()
-}
-
-/// `<group> <op> <value>`. A group that the match does not have does not hold.
-fn compare(when: &str, groups: &BTreeMap<String, String>) -> Result<bool, NotEvaluated> {
-    let parts: Vec<&str> = when.trim().split(' ').collect();
-    let [name, operator, value] = parts[..] else {
-        return Err(bad_condition(when, "expected `<group> <operator> <value>`"));
-    };
-    let value = match value {
-        "''" | "\"\"" => "",
-        value => value,
-    };
-    let Some(found) = groups.get(name) else {
-        return Ok(false);
-    };
-    let found = unmasked(found)?;
-    let operator_read = Operator::parse(operator);
-    let Ok(number) = value.parse::<i64>() else {
-        return match operator_read {
-            Some(Operator::Equal) => Ok(found == value),
-            _ => Err(bad_condition(
-                when,
-                format!("text can only be compared by =, not by {operator:?}"),
-            )),
-        };
-    };
-    let Ok(found) = found.parse::<i64>() else {
-        return Ok(false);
-    };
-    Ok(match operator_read {
-        Some(Operator::NotEqual) | None => false,
-        Some(operator) => operator.holds(found.cmp(&number)),
-    })
 }

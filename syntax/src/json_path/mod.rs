@@ -7,6 +7,11 @@
 //! purpose: a filter compares numbers as numbers, where the original refuses `1` against the `1` of a document.
 
 mod parser;
+mod spine;
+mod tree;
+
+pub use spine::{Step, dotted_steps, spine};
+pub use tree::{Tree, get_at_path};
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -48,6 +53,21 @@ enum Node {
     Filter(Box<Filter>),
 }
 
+impl Node {
+    /// The step that this is, where it leads to one value.
+    fn step(&self) -> Option<Step> {
+        match self {
+            Self::Field(name) => Some(Step::Key(name.clone())),
+            Self::Slice(Slice {
+                start,
+                derived: true,
+                ..
+            }) => usize::try_from(start.unwrap_or(0)).ok().map(Step::Index),
+            _ => None,
+        }
+    }
+}
+
 /// `[start:end:step]`; `[3]` is a slice whose end is derived.
 #[derive(Debug, Clone, PartialEq)]
 struct Slice {
@@ -72,6 +92,21 @@ impl JsonPath {
     pub fn parse(text: &str) -> Result<JsonPath, JsonPathError> {
         let nodes = parser::template(text)?;
         Ok(JsonPath { nodes })
+    }
+
+    /// The steps with which all that the template reads begins, as far as each leads to one value: none where it has several
+    /// actions.
+    #[must_use]
+    pub fn leading_steps(&self) -> Vec<Step> {
+        let mut actions = self.nodes.iter().filter_map(|node| match node {
+            Node::List(nodes) => Some(nodes.as_slice()),
+            _ => None,
+        });
+        let nodes = match (actions.next(), actions.next()) {
+            (Some(nodes), None) => nodes,
+            _ => &[],
+        };
+        nodes.iter().map_while(Node::step).collect()
     }
 
     /// Evaluates the template: one list of results for each text and each action, in order, repeated by ranges.
@@ -397,41 +432,6 @@ fn go_type(value: &Value) -> &'static str {
         Value::Array(_) => "[]interface {}",
         Value::Object(_) => "map[string]interface {}",
     }
-}
-
-/// Follows a dotted path, `a.b.[0].c`. A missing key is null; a member of null, a key of a list and an index
-/// beyond the end are errors.
-pub fn get_at_path<'a>(document: &'a Value, path: &str) -> Result<&'a Value, JsonPathError> {
-    let mut value = document;
-    for key in path.split('.') {
-        value = if let Some(text) = key.strip_prefix('[').and_then(|key| key.strip_suffix(']')) {
-            let Ok(index) = text.parse::<i64>() else {
-                return error(format!(
-                    "failed to get index value of {key}: failed to parse index {text}"
-                ));
-            };
-            let Some(items) = value.as_array() else {
-                return error(format!("input is not an array: {}", shown(value)));
-            };
-            let item = usize::try_from(index)
-                .ok()
-                .and_then(|index| items.get(index));
-            let Some(item) = item else {
-                return error(format!(
-                    "index {index} is out of range of {} items",
-                    items.len()
-                ));
-            };
-            item
-        } else {
-            let Some(members) = value.as_object() else {
-                let (kind, value) = (go_type(value), shown(value));
-                return error(format!("input is not a map, but rather a {kind}: {value}"));
-            };
-            members.get(key).unwrap_or(&Value::Null)
-        };
-    }
-    Ok(value)
 }
 
 #[cfg(test)]

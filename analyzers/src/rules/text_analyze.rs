@@ -58,7 +58,7 @@ const NAME: &str = "textAnalyze";
 /// The outcome's message says what the text means. The finding names the file and the line.
 ///
 /// # Needs
-/// The collector that writes the files. An expression that may span lines is searched in files up to 64 MiB,
+/// The collector that writes the files. An expression that may span lines is searched in files up to 256 MiB,
 /// others in files of any size.
 ///
 /// # Example

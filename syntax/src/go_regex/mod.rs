@@ -6,13 +6,16 @@
 //! one for each byte, as in Go.
 
 mod classes;
+mod streamed;
 mod translate;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use regex::bytes::{Regex, RegexBuilder};
-use regex_syntax::hir::{Class, Hir, HirKind, Look};
+use regex_syntax::hir::{Class, Hir, HirKind, Look, LookSet};
+
+pub use streamed::Streamed;
 
 /// How large a compiled program may grow, in bytes.
 const MAX_PROGRAM: usize = 32 << 20;
@@ -26,7 +29,7 @@ pub struct GoRegex {
     regex: Regex,
     names: Box<[Option<Box<str>>]>,
     may_match_newline: bool,
-    anchors_to_text: bool,
+    looks: LookSet,
     may_be_empty: bool,
 }
 
@@ -139,6 +142,12 @@ impl<'t> Haystack<'t> {
         offset - 2 * self.replaced.partition_point(|start| *start < offset)
     }
 
+    /// Where an offset of the original lies.
+    fn of_original(&self, offset: usize) -> usize {
+        let before = |(index, start): &(usize, &usize)| *start - 2 * index < offset;
+        offset + 2 * self.replaced.iter().enumerate().take_while(before).count()
+    }
+
     fn original_span(&self, span: Range<usize>) -> Range<usize> {
         self.original(span.start)..self.original(span.end)
     }
@@ -165,27 +174,24 @@ impl GoRegex {
     pub fn new(pattern: &str) -> Result<Self, GoRegexError> {
         let translation = translate::translate(pattern)?;
         let too_large = || GoRegexError::new(Problem::TooLarge, "");
-        // Groups that the translation adds nest, too.
-        let nest_limit = u32::try_from(translate::MAX_DEPTH * 4).unwrap_or(u32::MAX);
         let regex = RegexBuilder::new(&translation.pattern)
-            .nest_limit(nest_limit)
+            .nest_limit(nest_limit())
             .size_limit(MAX_PROGRAM)
             .dfa_size_limit(MAX_CACHE)
             .build()
             .map_err(|_| too_large())?;
         let tree = regex_syntax::ParserBuilder::new()
-            .nest_limit(nest_limit)
+            .nest_limit(nest_limit())
             .utf8(false)
             .build()
             .parse(&translation.pattern)
             .map_err(|_| too_large())?;
-        let looks = tree.properties().look_set();
         Ok(Self {
             written: pattern.into(),
             regex,
             names: translation.names.into(),
             may_match_newline: consumes_newline(&tree),
-            anchors_to_text: looks.contains(Look::Start) || looks.contains(Look::End),
+            looks: tree.properties().look_set(),
             may_be_empty: tree.properties().minimum_len().is_none_or(|len| len == 0),
         })
     }
@@ -213,7 +219,7 @@ impl GoRegex {
     /// `(?m)`), which a search line by line finds at every line.
     #[must_use]
     pub fn anchors_to_text(&self) -> bool {
-        self.anchors_to_text
+        self.looks.contains(Look::Start) || self.looks.contains(Look::End)
     }
 
     /// Whether the pattern matches anywhere in `text`.
@@ -357,6 +363,11 @@ impl GoRegex {
             .collect();
         Some((Captures { text, spans }, found))
     }
+}
+
+/// How deeply a translated pattern may nest: groups that the translation adds nest, too.
+fn nest_limit() -> u32 {
+    u32::try_from(translate::MAX_DEPTH * 4).unwrap_or(u32::MAX)
 }
 
 /// Whether any part of a pattern consumes a line break.

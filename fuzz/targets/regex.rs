@@ -1,6 +1,8 @@
 //! Go's regular expressions on our engine: a pattern, a line feed, a text.
 #![no_main]
 
+use std::io::Cursor;
+
 use libfuzzer_sys::fuzz_target;
 use syntax::go_regex::GoRegex;
 
@@ -27,6 +29,22 @@ fuzz_target!(|input: &[u8]| {
             if let Some(span) = captures.span(index) {
                 let whole = captures.whole();
                 assert!(whole.start <= span.start && span.end <= whole.end);
+            }
+        }
+    }
+    if let Ok(Some(streamed)) = regex.streamed() {
+        let read = streamed
+            .find(&mut Cursor::new(text))
+            .expect("a text in memory");
+        let whole = found.clone();
+        assert_eq!(
+            read,
+            whole.map(|whole| whole.start as u64..whole.end as u64)
+        );
+        if let (Some(whole), Some(captures)) = (&found, &captures) {
+            let alone = streamed.captures(text, whole.clone()).expect("the match");
+            for index in 0..regex.group_names().len() {
+                assert_eq!(alone.span(index), captures.span(index));
             }
         }
     }

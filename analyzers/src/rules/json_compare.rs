@@ -1,7 +1,6 @@
 //! `jsonCompare`: a value in a JSON file against an expected one.
 
 use std::borrow::Cow;
-use std::io::BufReader;
 use std::sync::Arc;
 
 use bundle::Files;
@@ -161,15 +160,14 @@ impl JsonCompare {
     fn read(&self, files: &Files, path: &str) -> Result<Arc<Value>, NotEvaluated> {
         let steps = self.leading_steps();
         if !steps.is_empty() && !has_template(&self.outcomes) {
-            let reader = BufReader::with_capacity(64 << 10, files.open(path)?);
-            if let Ok(spine) = spine(reader, &steps) {
+            if let Ok(spine) = spine(&files.read(path)?, &steps) {
                 return match missing(files, path) {
                     Some(reason) => Err(reason),
                     None => Ok(Arc::new(spine)),
                 };
             }
         }
-        // Also for the words about a document that is refused: which they are does not depend on the path.
+        // Also for the words about a document that is refused, which a mask may have broken.
         document(files, path)
     }
 

@@ -159,13 +159,14 @@ impl JsonCompare {
     /// The document, or only what leads to the part that is compared, where no message reads more.
     fn read(&self, files: &Files, path: &str) -> Result<Arc<Value>, NotEvaluated> {
         let steps = self.leading_steps();
-        if !steps.is_empty() && !has_template(&self.outcomes) {
-            if let Ok(spine) = spine(&files.read(path)?, &steps) {
-                return match missing(files, path) {
-                    Some(reason) => Err(reason),
-                    None => Ok(Arc::new(spine)),
-                };
-            }
+        if !steps.is_empty()
+            && !has_template(&self.outcomes)
+            && let Ok(spine) = spine(&files.read(path)?, &steps)
+        {
+            return match missing(files, path) {
+                Some(reason) => Err(reason),
+                None => Ok(Arc::new(spine)),
+            };
         }
         // Also for the words about a document that is refused, which a mask may have broken.
         document(files, path)

@@ -2,12 +2,17 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::measure::{Usage, here, measure};
 use super::objects::Size;
 use super::{Bench, Row, bundle};
+use crate::command::{self, is_installed};
+
+/// The peer's program.
+const PEER: &str = "support-bundle";
 
 /// A literal that is in no log, and an alternation that ignores case.
 const TEXTS: &[(&str, &str, &str)] = &[
@@ -71,7 +76,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
 
 fn start_up(bench: &mut Bench) -> Result<()> {
     let ours = measure(&here, bench.folder(), &bench.binary, &["--version"])?;
-    let peer = bench.peer("support-bundle", &["version"])?;
+    let peer = bench.peer(PEER, &["version"])?;
     bench.row(Row {
         what: "start-up",
         input: "--version".to_owned(),
@@ -99,17 +104,7 @@ fn redact(
         &bench.binary,
         &["redact", &from, "--output", &to, "--quiet"],
     )?;
-    let theirs = folder.with_extension("peer.tar.gz");
-    let peer = bench.peer(
-        "support-bundle",
-        &[
-            "redact",
-            "--bundle",
-            &to,
-            "--output",
-            &theirs.to_string_lossy(),
-        ],
-    )?;
+    let peer = peer_redacts(bench, folder)?;
     let packed = fs::metadata(&archive)?.len();
     bench.row(Row {
         what,
@@ -120,6 +115,35 @@ fn redact(
         budget,
     });
     Ok(archive)
+}
+
+/// The peer reads archives, and asks for a spec of redactors on top of its own.
+fn peer_redacts(bench: &Bench, folder: &Path) -> Result<Option<Usage>> {
+    if !is_installed(PEER) {
+        return Ok(None);
+    }
+    let (raw, redacted) = (
+        folder.with_extension("raw.tar.gz"),
+        folder.with_extension("peer.tar.gz"),
+    );
+    let (parent, name) = (folder.parent(), folder.file_name());
+    let (parent, name) = parent.zip(name).context("a folder in the bench's own")?;
+    let (mut pack, spec) = (Command::new("tar"), bench.folder().join("redactor.yaml"));
+    command::run(pack.arg("-C").arg(parent).arg("-czf").arg(&raw).arg(name))?;
+    fs::write(&spec, include_str!("specs/redactor.yaml"))?;
+    let usage = bench.peer(
+        PEER,
+        &[
+            "redact",
+            &spec.to_string_lossy(),
+            "--bundle",
+            &raw.to_string_lossy(),
+            "--output",
+            &redacted.to_string_lossy(),
+        ],
+    )?;
+    fs::remove_file(raw)?;
+    Ok(usage)
 }
 
 fn analyze(
@@ -138,7 +162,7 @@ fn analyze(
         "{what}: not every analyzer of {spec} was evaluated"
     );
     let peer = bench.peer(
-        "support-bundle",
+        PEER,
         &["analyze", "--bundle", &archive, "--output", "json", &spec],
     )?;
     bench.row(Row {

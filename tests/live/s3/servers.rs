@@ -52,9 +52,7 @@ impl Servers {
             );
             self.copy("server.key", &certificates.join("private.key"));
         }
-        for bucket in [BUCKET, PUBLIC] {
-            fs::create_dir_all(data.join(bucket)).expect("a bucket");
-        }
+        fs::create_dir_all(data.join(BUCKET)).expect("a bucket");
         self.start(
             "MINIO",
             &[
@@ -238,8 +236,11 @@ fn hmac_sha1(text: &str) -> String {
     base64::engine::general_purpose::STANDARD.encode(output.stdout)
 }
 
-/// Lets everybody list and read a bucket.
+/// Makes a bucket that everybody may list. Not a folder that is there before the server starts: of those `MinIO` loads the
+/// settings while it already takes connections, and may forget a policy that was just set.
 pub(crate) fn make_public(port: u16) {
+    let answer = request(port, "PUT", &format!("/{PUBLIC}/"), "");
+    assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
     let policy = format!(
         r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"AWS":["*"]}},"Action":["s3:ListBucket"],"Resource":["arn:aws:s3:::{PUBLIC}"]}}]}}"#
     );

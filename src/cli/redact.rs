@@ -129,8 +129,8 @@ fn default_output(path: &Path) -> anyhow::Result<PathBuf> {
     ))
 }
 
-/// How many files are redacted side by side, at most: each holds a few blocks.
-const LANES: usize = 4;
+/// How many files are redacted side by side, at most. Each takes about 30 MB, and two give compression enough to do.
+const LANES: usize = 2;
 
 /// Copies what can be read, and returns what cannot.
 fn write(files: &Files, writer: &ArchiveWriter) -> anyhow::Result<Vec<Gap>> {

@@ -15,6 +15,7 @@ use crate::document::{is_masked, redacted};
 use crate::finding::{Finding, Icon, NotEvaluated, Verdict};
 use crate::outcome::{Outcome, bad_condition};
 
+/// The icon of what is compared or matched.
 pub(crate) const ICON: Icon = Icon {
     key: "kubernetes_text_analyze",
     file: "text-analyze.svg",

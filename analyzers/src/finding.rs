@@ -108,6 +108,12 @@ impl Finding {
     }
 }
 
+/// The parts that are not empty, as a path: `shop/database`.
+pub(crate) fn joined(parts: &[&str]) -> String {
+    let parts = parts.iter().copied().filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join("/")
+}
+
 /// Troubleshoot's icon for a kind of analyzer.
 #[derive(Debug, Clone, Copy)]
 pub struct Icon {

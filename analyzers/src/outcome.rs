@@ -129,6 +129,17 @@ impl Operator {
     }
 }
 
+/// The words of a condition, with exactly one space between two; `expected` says which there are.
+pub(crate) fn words<'a, const N: usize>(
+    when: &'a str,
+    expected: &str,
+) -> Result<[&'a str; N], NotEvaluated> {
+    let words: Vec<&str> = when.trim().split(' ').collect();
+    words
+        .try_into()
+        .map_err(|_| bad_condition(when, format!("expected {expected}")))
+}
+
 /// Why a condition cannot be evaluated, as [`NotEvaluated::Spec`] says it.
 #[must_use]
 pub fn bad_condition(when: &str, problem: impl std::fmt::Display) -> NotEvaluated {

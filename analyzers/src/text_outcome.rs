@@ -10,14 +10,9 @@ use crate::comparison::wants_match;
 use crate::document::unmasked;
 use crate::finding::{Finding, Icon, NotEvaluated, Verdict};
 use crate::message::render;
-use crate::outcome::{Operator, Outcome, bad_condition, first_match};
+use crate::outcome::{Operator, Outcome, bad_condition, first_match, words};
 use crate::text_search::Match;
 
-/// The icon of an expression that matches or does not.
-pub(crate) const ICON: Icon = Icon {
-    key: "kubernetes_text_analyze",
-    file: "text-analyze.svg",
-};
 /// The icon of an expression with named groups.
 pub(crate) const GROUPS_ICON: Icon = Icon {
     key: "kubernetes_text_analyze",
@@ -90,10 +85,7 @@ fn named_groups(regex: &GoRegex, found: Option<&Match>) -> BTreeMap<String, Stri
 
 /// `<group> <op> <value>`. A group that the match does not have does not hold.
 fn compare(when: &str, groups: &BTreeMap<String, String>) -> Result<bool, NotEvaluated> {
-    let parts: Vec<&str> = when.trim().split(' ').collect();
-    let [name, operator, value] = parts[..] else {
-        return Err(bad_condition(when, "expected `<group> <operator> <value>`"));
-    };
+    let [name, operator, value] = words(when, "`<group> <operator> <value>`")?;
     let value = match value {
         "''" | "\"\"" => "",
         value => value,

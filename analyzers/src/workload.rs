@@ -10,7 +10,7 @@ use syntax::selector::LabelSelector;
 
 use crate::analyzer::Meta;
 use crate::document::{Documents, counted, document, selects, unmasked};
-use crate::finding::{Finding, Icon, Judgement, NotEvaluated, ObjectReference, Verdict};
+use crate::finding::{Finding, Icon, Judgement, NotEvaluated, ObjectReference, Verdict, joined};
 use crate::outcome::{Branch, Operator, Outcome, bad_condition, first_match};
 
 /// What tells the kinds apart.
@@ -97,11 +97,7 @@ pub(crate) fn lacks_replicas(workload: &Workload) -> String {
 impl WorkloadKind {
     /// The title where there is no finding.
     pub(crate) fn title(&self, config: &WorkloadConfig, meta: &Meta) -> String {
-        let subject = [config.namespace.as_str(), config.name.as_str()]
-            .into_iter()
-            .filter(|part| !part.is_empty())
-            .collect::<Vec<_>>()
-            .join("/");
+        let subject = joined(&[&config.namespace, &config.name]);
         let title = format!("{subject} {} Status", self.label);
         meta.title_or(title.trim_start())
     }
@@ -146,9 +142,10 @@ impl WorkloadKind {
             let incomplete = self.incomplete(workload, meta, &path);
             return Ok(Vec::from_iter(incomplete).into());
         }
-        let (namespace, name) = (&config.namespace, &config.name);
-        let found = self.judge(&config.outcomes, workload, &path)?;
-        Ok(self.named(namespace, name, meta, found).into())
+        let namespace = &config.namespace;
+        Ok(self
+            .judge(&config.outcomes, namespace, workload, meta, &path)?
+            .into())
     }
 
     /// Judges the workloads that the selector selects, in the namespaces of the configuration or in all, whatever name it
@@ -179,10 +176,9 @@ impl WorkloadKind {
                         judgement.findings.extend(incomplete);
                     }
                     Ok(true) => {
-                        let (namespace, name) =
-                            (&workload.metadata.namespace, &workload.metadata.name);
-                        let found = self.judge(outcomes, workload, path)?;
-                        judgement.add(Ok(self.named(namespace, name, meta, found)));
+                        let namespace = &workload.metadata.namespace;
+                        let found = self.judge(outcomes, namespace, workload, meta, path)?;
+                        judgement.findings.push(found);
                     }
                     Ok(false) => {}
                     Err(reason) => judgement.add(Err(reason)),
@@ -196,14 +192,17 @@ impl WorkloadKind {
     fn judge(
         &self,
         outcomes: &[Outcome],
+        namespace: &str,
         workload: &Workload,
+        meta: &Meta,
         path: &str,
     ) -> Result<Finding, NotEvaluated> {
         let matched = first_match(outcomes, |when| self.holds(when, &workload.status))?;
-        Ok(Finding {
+        let said = Finding {
             observed: format!("{} ({path})", (self.observed)(workload)),
             ..Finding::of_match(matched)
-        })
+        };
+        Ok(self.named(namespace, &workload.metadata.name, meta, said))
     }
 
     /// What the named workload's absence means: it fails, unless the first outcome asks for it.

@@ -12,7 +12,7 @@ use crate::config::{docs, parse, schema};
 use crate::document::{Documents, counted, unmasked};
 use crate::finding::{Finding, Icon, Judgement, NotEvaluated, Verdict};
 use crate::message::render_struct;
-use crate::outcome::{Branch, Operator, Outcome, bad_condition};
+use crate::outcome::{Branch, Operator, Outcome, bad_condition, words};
 use crate::pod;
 
 pub(super) const KIND: AnalyzerKind = AnalyzerKind {
@@ -260,13 +260,7 @@ fn state(container: &ContainerStatus) -> String {
 
 /// `<op> <reason>`, exactly one space between them.
 fn condition(when: &str) -> Result<(Operator, &str), NotEvaluated> {
-    let parts: Vec<&str> = when.trim().split(' ').collect();
-    let [operator, reason] = parts[..] else {
-        return Err(bad_condition(
-            when,
-            "expected `== <reason>` or `!= <reason>`",
-        ));
-    };
+    let [operator, reason] = words(when, "`== <reason>` or `!= <reason>`")?;
     match Operator::parse(operator) {
         Some(operator @ (Operator::Equal | Operator::NotEqual)) => Ok((operator, reason)),
         _ => Err(bad_condition(

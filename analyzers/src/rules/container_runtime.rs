@@ -12,7 +12,7 @@ use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
 use crate::config::{docs, parse, schema};
 use crate::document::{counted, document, is_masked, redacted};
 use crate::finding::{Finding, Icon, Judgement, NotEvaluated};
-use crate::outcome::{Operator, Outcome, bad_condition, first_match};
+use crate::outcome::{Operator, Outcome, bad_condition, first_match, words};
 
 pub(super) const KIND: AnalyzerKind = AnalyzerKind {
     name: NAME,
@@ -76,7 +76,7 @@ impl Analyzer for ContainerRuntime {
         let runtimes = Runtimes::of(&nodes.items);
         let mut never_holds = None;
         let matched = first_match(&self.outcomes, |when| {
-            let (operator, name) = condition(when)?;
+            let [operator, name] = words(when, "`<operator> <name>`")?;
             match Operator::parse(operator) {
                 Some(Operator::Equal) => runtimes.have(name),
                 Some(Operator::NotEqual) => Ok(!runtimes.have(name)?),
@@ -99,15 +99,6 @@ impl Analyzer for ContainerRuntime {
             findings: vec![finding.with_remedy(remedy).with_icon(&ICON)],
             not_evaluated: never_holds,
         })
-    }
-}
-
-/// `<op> <name>`, with one space.
-fn condition(when: &str) -> Result<(&str, &str), NotEvaluated> {
-    let mut parts = when.trim().split(' ');
-    match (parts.next(), parts.next(), parts.next()) {
-        (Some(operator), Some(name), None) => Ok((operator, name)),
-        _ => Err(bad_condition(when, "expected `<operator> <name>`")),
     }
 }
 

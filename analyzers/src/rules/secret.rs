@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
 use crate::config::{docs, parse, schema};
 use crate::document::{document, file_path, unmasked};
-use crate::finding::{Finding, Icon, Judgement, NotEvaluated, ObjectReference, Verdict};
+use crate::finding::{Finding, Icon, Judgement, NotEvaluated, ObjectReference, Verdict, joined};
 use crate::outcome::{Outcome, by_presence};
 
 pub(super) const KIND: AnalyzerKind = AnalyzerKind {
@@ -187,14 +187,4 @@ impl Secret {
             format!("Create the Secret {}{with_key}.", self.shown())
         }
     }
-}
-
-/// The parts that are not empty, as a path.
-fn joined(parts: &[&str]) -> String {
-    let parts: Vec<&str> = parts
-        .iter()
-        .copied()
-        .filter(|part| !part.is_empty())
-        .collect();
-    parts.join("/")
 }

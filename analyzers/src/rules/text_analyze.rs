@@ -7,11 +7,12 @@ use syntax::glob::FileGlob;
 use syntax::go_regex::GoRegex;
 
 use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
+use crate::comparison::ICON;
 use crate::config::{docs, parse, schema};
 use crate::document::{cut_short, file_path, missing, redacted};
 use crate::finding::{Finding, Judgement, NotEvaluated, Verdict};
 use crate::outcome::Outcome;
-use crate::text_outcome::{GROUPS_ICON, ICON, expression, judge_groups, judge_match};
+use crate::text_outcome::{GROUPS_ICON, expression, judge_groups, judge_match};
 use crate::text_search::search;
 
 pub(super) const KIND: AnalyzerKind = AnalyzerKind {

@@ -12,13 +12,13 @@ use syntax::yaml::{Node, emit};
 
 use crate::analyzer::{Analyzer, AnalyzerKind, Meta, Scope};
 use crate::comparison::{
-    Comparison, equal_yaml, holds_mask, observed, shown, value_of, yaml_of_spec,
+    Comparison, ICON, equal_yaml, holds_mask, observed, shown, value_of, yaml_of_spec,
 };
 use crate::config::{docs, parse, schema};
 use crate::document::{counted, is_masked, redacted};
-use crate::finding::{Finding, Judgement, NotEvaluated, ObjectReference, Verdict};
-use crate::outcome::{Operator, Outcome, bad_condition, first_match};
-use crate::text_outcome::{GROUPS_ICON, ICON, expression, judge_groups, judge_match};
+use crate::finding::{Finding, Judgement, NotEvaluated, ObjectReference, Verdict, joined};
+use crate::outcome::{Operator, Outcome, bad_condition, first_match, words};
+use crate::text_outcome::{GROUPS_ICON, expression, judge_groups, judge_match};
 use crate::text_search::search_text;
 use lookup::{Lookup, ObjectKind, look_up};
 
@@ -122,10 +122,9 @@ impl Analyzer for ClusterResource {
             namespace: self.namespace(kind).to_owned(),
             name: self.name.clone(),
         };
-        let subject = [kind.name, &object.namespace, &self.name, &self.yaml_path];
-        let subject: Vec<&str> = subject.into_iter().filter(|it| !it.is_empty()).collect();
+        let subject = joined(&[kind.name, &object.namespace, &self.name, &self.yaml_path]);
         Ok(Finding {
-            id: Finding::id(NAME, &subject.join("/")),
+            id: Finding::id(NAME, &subject),
             title: self.title(meta),
             strict: meta.strict,
             objects: vec![object],
@@ -316,10 +315,7 @@ fn invalid() -> Finding {
 
 /// `<op> <value>`. Troubleshoot rounds quantities up to whole numbers and compares those; here 250m is less than 500m.
 fn holds(when: &str, value: &Value) -> Result<bool, NotEvaluated> {
-    let parts: Vec<&str> = when.trim().split(' ').collect();
-    let [operator, wanted] = parts[..] else {
-        return Err(bad_condition(when, "expected `<operator> <value>`"));
-    };
+    let [operator, wanted] = words(when, "`<operator> <value>`")?;
     let operator = match Operator::parse(operator) {
         Some(Operator::NotEqual) | None => {
             let problem = format!("{operator:?} is not one of = < > <= >=");

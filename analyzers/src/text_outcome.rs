@@ -21,7 +21,8 @@ pub(crate) const GROUPS_ICON: Icon = Icon {
 
 /// An expression of a spec.
 pub(crate) fn expression(text: &str) -> Result<GoRegex, NotEvaluated> {
-    GoRegex::new(text).map_err(|error| NotEvaluated::Spec(format!("{text:?}: {error}")))
+    GoRegex::new(text)
+        .map_err(|error| NotEvaluated::Spec(format!("the regex {text:?} cannot be read: {error}")))
 }
 
 /// Judges whether an expression matched. All outcomes are looked at. The last that agrees supplies the words; a

@@ -16,6 +16,7 @@ use crate::finding::{Finding, Icon, Judgement, NotEvaluated, ObjectReference};
 use crate::go_object;
 use crate::message::render_struct;
 use crate::outcome::{Outcome, bad_condition};
+use crate::text_outcome::expression;
 use crate::text_search::matches;
 
 pub(super) const KIND: AnalyzerKind = AnalyzerKind {
@@ -104,9 +105,7 @@ impl Analyzer for Event {
         }
         let regex = match self.regex.as_str() {
             "" => None,
-            regex => Some(GoRegex::new(regex).map_err(|error| {
-                NotEvaluated::Spec(format!("the regex {regex:?} cannot be read: {error}"))
-            })?),
+            regex => Some(expression(regex)?),
         };
         let path = format!("cluster-resources/events/{}.json", self.namespace());
         let events = decoded::<ListOrArray<Said>>(files, &path)?;

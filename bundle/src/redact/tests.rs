@@ -684,6 +684,10 @@ fn pairs_before_a_colon_are_no_keys() {
         "args:\n- -{\"a\"checksum/secret\":\"hunter2; hunter2\n- --b80\n",
         // What is left of a name of which a part was masked promises nothing.
         "env:\n- name: {\"data\":{\".dockerconfigjson\":\"{\\\"auSecrets: PRIVATE_KEY\n  value: b\n",
+        // The colon that ends a key is not masked with what stands before it.
+        "password:d_password: !!s:tr hunter3\nothe: x\n",
+        "a_password: &base\n  b.org\":{\"username\":\"app\",\"password\":\"hunter2: !!c hunter3\n  hunter4\n  d: *e\n",
+        "d:d_password:Rbase: &base\n  password:d_password: !!s:tr hunter3\n  othe!s\u{2cb}r hunter3\n  other: *pw\n",
     ] {
         let once = redact(&STANDARD, "a/b", text);
         assert_eq!(redact(&STANDARD, "a/b", &once), once, "{text:?}");

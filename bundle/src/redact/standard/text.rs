@@ -2,11 +2,13 @@
 //! pairs of name and value, and values over several lines need it.
 
 use super::edits::{COMMENT, Edit, QUOTED};
-use super::names::{self, Class, Name};
+use super::names::{Class, Name};
 use super::objects::{NAMED, PAIR, SECRET_DATA, flag_class, is_secret_type};
 use super::pairs::Found;
 use super::shapes::{NAMES, STRUCTURE};
-use super::yaml::{Yaml, closing_quote, is_block, quote_plain, trimmed, unquoted};
+use super::yaml::{
+    Yaml, closing_quote, is_block, quote_plain, trimmed, unquoted, without_properties,
+};
 use super::{Finder, values};
 use crate::redact::MASK;
 
@@ -51,10 +53,12 @@ struct Frame {
 struct OpenValue {
     /// The column of its key: its lines are indented more.
     column: usize,
-    /// A block scalar, whose lines are text; else they are hidden in comments.
-    block: bool,
+    /// A plain scalar, which ends where another member begins.
+    plain: bool,
     /// The quote that ends it.
     quote: Option<u8>,
+    /// What stands in the place of its lines: text in a block scalar, else comments.
+    with: &'static str,
     hidden: Hidden,
 }
 
@@ -111,17 +115,18 @@ impl Text {
             None => None,
         };
         let yaml = Yaml::read(line);
-        match &yaml {
-            _ if line[content.start] == b'#' => {}
-            Some(yaml) => self.structure(yaml, line, base, bits, found),
-            None => self.close(0, found),
-        }
         let mut edits = Vec::new();
         finder.lexical(line, bits, &mut edits);
         if bits & STRUCTURE != 0 {
             finder.embedded(line, depth, &mut edits);
         }
+        match &yaml {
+            _ if line[content.start] == b'#' => {}
+            Some(yaml) => self.structure(yaml, line, base, bits, &edits, found),
+            None => self.close(0, found),
+        }
         if let Some(yaml) = yaml {
+            yaml.keep_key(&mut edits);
             quote_plain(line, &yaml, &mut edits);
         }
         found.extend(edits.into_iter().map(|edit| edit.shifted(base)));
@@ -168,8 +173,7 @@ impl Text {
         let open = self.open.as_ref()?;
         let content = trimmed(line);
         let inside = content.start > open.column || open.quote.is_some();
-        let loose = !open.block && open.quote.is_none();
-        let another = loose && Yaml::read(line).is_some_and(|yaml| yaml.has_place());
+        let another = open.plain && Yaml::read(line).is_some_and(|yaml| yaml.has_place());
         if !inside || another {
             self.open = None;
             return None;
@@ -177,8 +181,8 @@ impl Text {
         let ended = open
             .quote
             .is_some_and(|quote| closing_quote(&line[content.clone()], 0, quote).is_some());
-        let with = if open.block { MASK } else { COMMENT };
-        let edit = Edit::new(base + content.start..base + content.end, with, SECRET_DATA);
+        let range = base + content.start..base + content.end;
+        let edit = Edit::new(range, open.with, SECRET_DATA);
         let hidden = open.hidden;
         if ended {
             self.open = None;
@@ -197,13 +201,14 @@ impl Text {
         }
     }
 
-    /// Follows the objects of YAML.
+    /// Follows the objects of YAML. `edits` is what is masked in the line as such.
     fn structure(
         &mut self,
         yaml: &Yaml<'_>,
         line: &[u8],
         base: usize,
         bits: u64,
+        edits: &[Edit],
         found: &mut Vec<Edit>,
     ) {
         let around = self.within.and_then(|frame| self.frames.get(frame));
@@ -236,16 +241,13 @@ impl Text {
             key,
             b"kind" | b"data" | b"stringData" | b"type" | b"name" | b"key" | b"value"
         );
-        // What holds an equals sign, quotes or a comment is no key but a pair on a line of something else.
-        let is_key = !key.iter().any(|byte| b"=\"'#".contains(byte));
-        let class = (is_key && bits & NAMES != 0)
-            .then(|| names::class(key))
-            .flatten();
-        if let Some(class) = class
+        if bits & NAMES != 0
+            && let Name::Promises(class) = Name::read(key)
             && class != Class::MaybeKey
             && self.open.is_none()
         {
-            self.open_named(yaml, class, value, base, found);
+            let masked = edits.iter().any(|edit| edit.range.end > yaml.value.start);
+            self.open_named(yaml, class, value, masked, base, found);
         }
         if interesting {
             let plain = unquoted(value);
@@ -320,7 +322,7 @@ impl Text {
                     (Name::Promises(class), edit) => {
                         found.extend(edit.filter(|_| values::is_secret(class, plain)));
                         if class != Class::MaybeKey {
-                            self.open_named(yaml, class, value, base, found);
+                            self.open_named(yaml, class, value, true, base, found);
                         }
                     }
                     (Name::Unknown, None) | (Name::Plain, _) => {}
@@ -353,27 +355,25 @@ impl Text {
         self.open = open_value(yaml, value, hidden);
     }
 
-    /// A value with a secret's name may go on in the next lines.
+    /// A value with a secret's name may go on in the next lines. What those are, the first is: a plain scalar goes on
+    /// only where its first line is `masked`, and a mask in quotes takes the place of what would leave a quote open.
     fn open_named(
         &mut self,
         yaml: &Yaml<'_>,
         class: Class,
         value: &[u8],
+        masked: bool,
         base: usize,
         found: &mut Vec<Edit>,
     ) {
-        let block = is_block(value);
-        if block
-            || (!value.is_empty()
-                && values::is_secret(class, unquoted(value))
-                && !values::is_prose(value))
-        {
-            self.open = open_value(yaml, value, Hidden::Yes);
-            // What its later lines are, the first is; and a quote must not be left open.
-            if self.open.as_ref().is_some_and(|open| open.quote.is_some()) {
-                let edit = yaml.mask(value, NAMED);
-                found.extend(edit.map(|edit| edit.shifted(base)));
-            }
+        let secret = values::is_secret(class, unquoted(value)) && !values::is_prose(value);
+        self.open = open_value(yaml, value, Hidden::Yes).filter(|open| match open.quote {
+            Some(_) => secret,
+            None => !open.plain || (secret && masked),
+        });
+        if self.open.as_ref().is_some_and(|open| !open.plain) {
+            let edit = yaml.mask(value, NAMED);
+            found.extend(edit.map(|edit| edit.shifted(base)));
         }
     }
 
@@ -451,10 +451,12 @@ fn open_value(yaml: &Yaml<'_>, value: &[u8], hidden: Hidden) -> Option<OpenValue
     if quote.is_some_and(|quote| closing_quote(value, 1, quote).is_some()) {
         return None;
     }
+    let block = is_block(value);
     Some(OpenValue {
         column: yaml.column,
-        block: is_block(value),
+        plain: quote.is_none() && !is_block(without_properties(value)),
         quote,
+        with: if block { MASK } else { COMMENT },
         hidden,
     })
 }

@@ -14,6 +14,8 @@ pub(super) struct Yaml<'t> {
     /// The column of the content.
     pub(super) column: usize,
     pub(super) key: Option<&'t [u8]>,
+    /// What ends the key: its closing quote, if it has one, and a colon. Empty without a key.
+    key_end: Range<usize>,
     /// What follows the key, or the dashes.
     pub(super) value: Range<usize>,
 }
@@ -37,22 +39,24 @@ impl<'t> Yaml<'t> {
         }
         column = column.min(content.end);
         let rest = &line[column..content.end];
-        let Some(colon) = key_end(rest) else {
+        let Some(end) = key_end(rest) else {
             return Some(Self {
                 dash,
                 column,
                 key: None,
+                key_end: column..column,
                 value: column..content.end,
             });
         };
-        let value = column + colon + 1;
+        let value = column + end.end;
         let blanks = line[value..content.end]
             .iter()
             .take_while(|byte| matches!(byte, b' ' | b'\t'));
         Some(Self {
             dash,
             column,
-            key: Some(unquoted(&rest[..colon])),
+            key: Some(unquoted(&rest[..end.end - 1])),
+            key_end: column + end.start..value,
             value: value + blanks.count()..content.end,
         })
     }
@@ -74,14 +78,27 @@ impl<'t> Yaml<'t> {
         (!edit.range.is_empty()).then_some(edit)
     }
 
+    /// Cuts a mask that reaches over the end of the key: without that end the line would be another one, and those after
+    /// it, too.
+    pub(super) fn keep_key(&self, edits: &mut Vec<Edit>) {
+        let end = &self.key_end;
+        let over = |edit: &mut Edit| edit.range.start < end.end && edit.range.end > end.start;
+        let cut: Vec<Edit> = edits.extract_if(.., over).collect();
+        for Edit { range, rule, .. } in cut {
+            edits.push(Edit::mask(range.start..end.start.max(range.start), rule));
+            edits.push(Edit::mask(self.value.start.min(range.end)..range.end, rule));
+        }
+    }
+
     /// Whether the line has a value in the sense of YAML.
     pub(super) fn has_place(&self) -> bool {
         self.key.is_some() || self.dash.is_some()
     }
 }
 
-/// Where the colon is that ends a key.
-fn key_end(text: &[u8]) -> Option<usize> {
+/// What ends a key: a closing quote, if it has one, and a colon. What holds an equals sign, quotes or a comment is no key but a
+/// pair on a line of something else.
+fn key_end(text: &[u8]) -> Option<Range<usize>> {
     const LONGEST_KEY: usize = 256;
     let from = match text.first()? {
         quote @ (b'"' | b'\'') => memchr::memchr(*quote, &text[1..])? + 2,
@@ -92,7 +109,13 @@ fn key_end(text: &[u8]) -> Option<usize> {
     let colon = memchr::memchr_iter(b':', reach)
         .map(|place| from + place)
         .find(|place| matches!(text.get(place + 1), None | Some(b' ' | b'\t')))?;
-    (from == 0 || text[from..colon].iter().all(|byte| *byte == b' ')).then_some(colon)
+    let between = &text[from..colon];
+    if from > 0 {
+        let blank = between.iter().all(|byte| *byte == b' ');
+        return blank.then_some(from - 1..colon + 1);
+    }
+    let plain = !between.iter().any(|byte| b"=\"'#".contains(byte));
+    plain.then_some(colon..colon + 1)
 }
 
 /// The content of a line without the white space around it.
@@ -134,6 +157,16 @@ pub(super) fn is_block(value: &[u8]) -> bool {
         && header[1..]
             .iter()
             .all(|byte| matches!(byte, b'+' | b'-' | b'0'..=b'9'))
+}
+
+/// A value behind its anchor and its tag.
+pub(super) fn without_properties(value: &[u8]) -> &[u8] {
+    let mut value = value;
+    while let [b'&' | b'!', ..] = value {
+        let word = value.iter().take_while(|byte| **byte != b' ').count();
+        value = value[word..].trim_ascii_start();
+    }
+    value
 }
 
 /// Where the quote is that closes a quoted scalar, of which `from` and what follows is text.

@@ -27,6 +27,8 @@ pub(super) struct Text {
     in_private_key: bool,
     /// Within a value over several lines.
     open: Option<OpenValue>,
+    /// The column of a key without a value on its line, and what it promises of the line below.
+    below: Option<(usize, Class)>,
     /// The flag in the list item before, and the column of its dash.
     flag: Option<(usize, Class)>,
     /// The frame whose value the line under way is text of: whatever that looks like, it ends no frame up to this one.
@@ -80,7 +82,11 @@ enum Place {
 impl Text {
     /// Whether lines without literals matter.
     pub(super) fn needs_every_line(&self) -> bool {
-        self.in_private_key || self.open.is_some() || self.flag.is_some() || !self.frames.is_empty()
+        self.in_private_key
+            || self.open.is_some()
+            || self.below.is_some()
+            || self.flag.is_some()
+            || !self.frames.is_empty()
     }
 
     /// From where on bytes must wait.
@@ -115,6 +121,10 @@ impl Text {
             None => None,
         };
         let yaml = Yaml::read(line);
+        if let Some(edit) = self.value_below(yaml.as_ref(), line) {
+            found.push(edit.shifted(base));
+            return;
+        }
         let mut edits = Vec::new();
         finder.lexical(line, bits, &mut edits);
         if bits & STRUCTURE != 0 {
@@ -199,6 +209,25 @@ impl Text {
                 Some(Place::Inside(place))
             }
         }
+    }
+
+    /// A value on the line below its key: one word, or quotes that close. More words may as well be a text of something else.
+    fn value_below(&mut self, yaml: Option<&Yaml<'_>>, line: &[u8]) -> Option<Edit> {
+        let below = self.below.take();
+        let yaml = yaml?;
+        let value = &line[yaml.value.clone()];
+        if value.first() == Some(&b'#') {
+            self.below = below;
+            return None;
+        }
+        let (column, class) = below?;
+        let word = match value.first() {
+            Some(quote @ (b'"' | b'\'')) => closing_quote(value, 1, *quote).is_some(),
+            _ => !unquoted(value).contains(&b' '),
+        };
+        let is_value = yaml.column > column && !yaml.has_place() && word;
+        let secret = is_value && values::is_secret(class, unquoted(value));
+        yaml.mask(value, NAMED).filter(|_| secret)
     }
 
     /// Follows the objects of YAML. `edits` is what is masked in the line as such.
@@ -366,6 +395,10 @@ impl Text {
         base: usize,
         found: &mut Vec<Edit>,
     ) {
+        if matches!(without_properties(value).first(), None | Some(b'#')) {
+            self.below = Some((yaml.column, class));
+            return;
+        }
         let secret = values::is_secret(class, unquoted(value)) && !values::is_prose(value);
         self.open = open_value(yaml, value, Hidden::Yes).filter(|open| match open.quote {
             Some(_) => secret,

@@ -22,6 +22,7 @@ use super::lines::{MAX_LINE, OVERLAP, is_delimiter};
 use super::{Counts, MASK};
 use edits::Edit;
 use json::{Json, Step};
+use pairs::Found;
 use text::Text;
 
 /// How deep documents in strings of documents are looked into.
@@ -117,7 +118,7 @@ impl Finder {
         if bits & shapes::NAMES != 0 {
             let mut pairs = Vec::new();
             pairs::find(line, &mut pairs);
-            found.extend(pairs.into_iter().map(text::found_edit));
+            found.extend(pairs.into_iter().map(Found::edit));
         }
         if bits & shapes::STRUCTURE != 0 {
             private_keys(line, found);

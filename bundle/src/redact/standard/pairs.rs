@@ -3,8 +3,11 @@
 
 use std::ops::Range;
 
+use super::edits::{Edit, QUOTED};
 use super::names::{self, Class};
+use super::objects::NAMED;
 use super::values;
+use super::yaml::without_properties;
 
 /// A value to mask.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +16,17 @@ pub(super) struct Found {
     pub(super) value: Range<usize>,
     /// Whether it is a plain scalar of YAML, so that a mask needs quotes.
     pub(super) plain: bool,
+}
+
+impl Found {
+    /// What masks it.
+    pub(super) fn edit(self) -> Edit {
+        if self.plain {
+            Edit::new(self.value, QUOTED, NAMED)
+        } else {
+            Edit::mask(self.value, NAMED)
+        }
+    }
 }
 
 /// How much of a line is looked at to tell where in it a name stands.
@@ -287,15 +301,9 @@ fn value_at(line: &[u8], start: usize, style: Style) -> Option<Value> {
     if blanks > REACH || at >= line.len() {
         return None;
     }
-    // Anchors and tags of YAML.
-    while style == Style::RestOfLine && matches!(line[at], b'&' | b'!') {
-        let word = line[at..].iter().take_while(|byte| **byte != b' ').count();
-        let blanks = line[at + word..]
-            .iter()
-            .take_while(|byte| **byte == b' ')
-            .count();
-        at += word + blanks;
-        if at >= line.len() {
+    if style == Style::RestOfLine {
+        at = line.len() - without_properties(&line[at..]).len();
+        if at == line.len() {
             return None;
         }
     }

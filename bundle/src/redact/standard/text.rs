@@ -1,10 +1,9 @@
 //! Text line by line: logs, YAML, env files, anything. YAML is followed by its indentation, as far as Secrets,
 //! pairs of name and value, and values over several lines need it.
 
-use super::edits::{COMMENT, Edit, QUOTED};
+use super::edits::{COMMENT, Edit};
 use super::names::{Class, Name};
 use super::objects::{NAMED, PAIR, SECRET_DATA, flag_class, is_secret_type};
-use super::pairs::Found;
 use super::shapes::{NAMES, STRUCTURE};
 use super::yaml::{
     Yaml, closing_quote, is_block, quote_plain, trimmed, unquoted, without_properties,
@@ -62,6 +61,26 @@ struct OpenValue {
     /// What stands in the place of its lines: text in a block scalar, else comments.
     with: &'static str,
     hidden: Hidden,
+}
+
+impl OpenValue {
+    /// What may follow `value` in the next lines; nothing where its quotes close.
+    fn of(yaml: &Yaml<'_>, value: &[u8], hidden: Hidden) -> Option<Self> {
+        let quote = value
+            .first()
+            .copied()
+            .filter(|first| matches!(first, b'"' | b'\''));
+        if quote.is_some_and(|quote| closing_quote(value, 1, quote).is_some()) {
+            return None;
+        }
+        Some(Self {
+            column: yaml.column,
+            plain: quote.is_none() && !is_block(without_properties(value)),
+            quote,
+            with: if is_block(value) { MASK } else { COMMENT },
+            hidden,
+        })
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -381,7 +400,7 @@ impl Text {
                 Hidden::Waits(_) => frame.data.push(edit),
             }
         }
-        self.open = open_value(yaml, value, hidden);
+        self.open = OpenValue::of(yaml, value, hidden);
     }
 
     /// A value with a secret's name may go on in the next lines. What those are, the first is: a plain scalar goes on
@@ -400,7 +419,7 @@ impl Text {
             return;
         }
         let secret = values::is_secret(class, unquoted(value)) && !values::is_prose(value);
-        self.open = open_value(yaml, value, Hidden::Yes).filter(|open| match open.quote {
+        self.open = OpenValue::of(yaml, value, Hidden::Yes).filter(|open| match open.quote {
             Some(_) => secret,
             None => !open.plain || (secret && masked),
         });
@@ -473,32 +492,4 @@ fn is_key_material(line: &[u8]) -> bool {
         || line.starts_with(b"DEK-Info")
         || line.starts_with(b"Comment");
     allowed && (one_word || header || words.any(|word| word.len() >= 40))
-}
-
-/// What may follow a value in the next lines.
-fn open_value(yaml: &Yaml<'_>, value: &[u8], hidden: Hidden) -> Option<OpenValue> {
-    let quote = value
-        .first()
-        .copied()
-        .filter(|first| matches!(first, b'"' | b'\''));
-    if quote.is_some_and(|quote| closing_quote(value, 1, quote).is_some()) {
-        return None;
-    }
-    let block = is_block(value);
-    Some(OpenValue {
-        column: yaml.column,
-        plain: quote.is_none() && !is_block(without_properties(value)),
-        quote,
-        with: if block { MASK } else { COMMENT },
-        hidden,
-    })
-}
-
-/// The edit for a value that was found beside its name.
-pub(super) fn found_edit(found: Found) -> Edit {
-    if found.plain {
-        Edit::new(found.value, QUOTED, NAMED)
-    } else {
-        Edit::mask(found.value, NAMED)
-    }
 }

@@ -164,7 +164,11 @@ pub(super) fn without_properties(value: &[u8]) -> &[u8] {
     let mut value = value;
     while let [b'&' | b'!', ..] = value {
         let word = value.iter().take_while(|byte| **byte != b' ').count();
-        value = value[word..].trim_ascii_start();
+        let blanks = value[word..]
+            .iter()
+            .take_while(|byte| **byte == b' ')
+            .count();
+        value = &value[word + blanks..];
     }
     value
 }
